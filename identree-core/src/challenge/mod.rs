@@ -1,0 +1,117 @@
+//! Questions: what a person can be asked to approve.
+
+mod code;
+mod free;
+mod sudo;
+pub mod record;
+
+use std::fmt::Debug;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::code::{CodeError, UserCode};
+//pub use self::free::{FreeChallenge, FreeChallengeBuilder};
+//pub use self::record::ChallengeRecord;
+pub use self::sudo::{CommandSource, SudoChallenge, SudoError, SudoFacts};
+use crate::canon::sha256;
+use crate::id::{ChallengeKind, Target, UnixGroup, UserName};
+
+/// Something a person can be asked to approve. Implement it for deploys, queries, tool calls; sudo is one among them.
+///
+/// The engine copies what it needs when the question is opened; the value is not kept.
+pub trait Challenge: Debug + Send + Sync {
+    /// What sort of question it is; rules match on it.
+    fn kind(&self) -> ChallengeKind;
+    /// Who asks.
+    fn requester(&self) -> &UserName;
+    /// What it is about.
+    fn target(&self) -> &Target;
+    /// What approvers read.
+    fn summary(&self) -> Summary;
+    /// Canonical bytes of what is asked; the answer binds their SHA-256.
+    fn payload(&self) -> Payload;
+    /// As whom it would run, where that means something.
+    fn run_as(&self) -> Option<&RunAs> {
+        None
+    }
+    /// Groups the target belongs to; rules match on them (`match_host_groups`).
+    fn target_groups(&self) -> &[String] {
+        &[]
+    }
+    /// The command as rules match it (`match_commands`): resolved path and arguments joined by single spaces.
+    fn command(&self) -> Option<&str> {
+        None
+    }
+}
+
+/// As whom something would run.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RunAs {
+    /// The user.
+    pub user: UserName,
+    /// The group, where one was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<UnixGroup>,
+}
+
+/// What approvers read. Every text in it may come from outside; whoever shows it escapes it ([`crate::text::visible`]).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// What would happen, complete: a command line, a deployment and its version.
+    pub action: String,
+    /// Why, in the requester's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Whatever else helps to decide, in the order to show it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<Detail>,
+}
+
+/// One line of a [`Summary`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Detail {
+    /// What it is.
+    pub label: Label,
+    /// The text.
+    pub value: String,
+}
+
+/// What a [`Detail`] is. The known ones are translated by whoever shows them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Label {
+    /// As whom it runs.
+    RunAs,
+    /// The working directory.
+    Directory,
+    /// The terminal it was typed at.
+    Terminal,
+    /// The PAM service that asks.
+    Service,
+    /// Something to be careful about.
+    Caution,
+    /// An embedder's own label, shown as it is.
+    Other(String),
+}
+
+/// The canonical bytes of what is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payload(Vec<u8>);
+
+impl Payload {
+    /// From canonical bytes; make them with [`crate::canon::Writer`] or any other encoding that has one form per meaning.
+    pub const fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// What an answer binds.
+    pub fn sha256(&self) -> [u8; 32] {
+        sha256(&self.0)
+    }
+}

@@ -1,0 +1,211 @@
+//! Time as an argument: nothing in identree reads the clock on its own.
+
+use std::fmt;
+use std::ops::{Add, Sub};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+#[cfg(feature = "engine")]
+pub use self::clock::{BoxFuture, Clock, ManualClock, SystemClock};
+
+/// Milliseconds since 1970-01-01T00:00:00Z, leap seconds not counted (POSIX time).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The end of time: later than every deadline.
+    pub const MAX: Self = Self(i64::MAX);
+
+    /// From milliseconds since the epoch.
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    /// Milliseconds since the epoch.
+    pub const fn as_millis(self) -> i64 {
+        self.0
+    }
+
+    /// Whole seconds since the epoch, rounded down.
+    pub const fn as_secs(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
+    /// From whole seconds since the epoch.
+    pub const fn from_secs(secs: i64) -> Self {
+        Self(secs.saturating_mul(1000))
+    }
+
+    /// How much later this is than `earlier`; zero if it is not.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+    }
+}
+
+impl Sub<Duration> for Timestamp {
+    type Output = Self;
+    fn sub(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    /// RFC 3339 in UTC with milliseconds: `2026-11-25T03:04:05.678Z`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let secs = self.as_secs();
+        let (days, in_day) = (secs.div_euclid(86_400), secs.rem_euclid(86_400));
+        let (year, month, day) = civil(days);
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
+            in_day / 3600,
+            in_day / 60 % 60,
+            in_day % 60,
+            self.0.rem_euclid(1000)
+        )
+    }
+}
+
+/// Year, month and day of a day number since 1970-01-01 in the proleptic Gregorian calendar, counted in eras of 400 years
+/// that begin on 1 March.
+const fn civil(days: i64) -> (i64, i64, i64) {
+    let shifted = days.saturating_add(719_468);
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + if month <= 2 { 1 } else { 0 };
+    (year, month, day)
+}
+
+#[cfg(feature = "engine")]
+mod clock {
+    use std::fmt::Debug;
+    use std::future::Future;
+    use std::pin::Pin;
+    use std::sync::Arc;
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+    use tokio::sync::watch;
+
+    use super::Timestamp;
+
+    /// A future that is sent between threads and borrowed from nothing unless it says so.
+    pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+    /// Where the time comes from.
+    pub trait Clock: Debug + Send + Sync + 'static {
+        /// The time now.
+        fn now(&self) -> Timestamp;
+
+        /// Completes when `now()` has reached the deadline; at once if it has already.
+        fn sleep_until(&self, deadline: Timestamp) -> BoxFuture<'static, ()>;
+    }
+
+    impl<C: Clock + ?Sized> Clock for Arc<C> {
+        fn now(&self) -> Timestamp {
+            (**self).now()
+        }
+        fn sleep_until(&self, deadline: Timestamp) -> BoxFuture<'static, ()> {
+            (**self).sleep_until(deadline)
+        }
+    }
+
+    /// The system's wall clock.
+    #[derive(Debug, Clone, Copy, Default)]
+    pub struct SystemClock;
+
+    impl SystemClock {
+        /// Long sleeps are cut into pieces, so that a stepped wall clock is noticed.
+        const LONGEST_NAP: Duration = Duration::from_secs(1);
+    }
+
+    impl Clock for SystemClock {
+        #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+        fn now(&self) -> Timestamp {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+            Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+        }
+
+        #[expect(clippy::disallowed_methods, reason = "the one place that sleeps")]
+        fn sleep_until(&self, deadline: Timestamp) -> BoxFuture<'static, ()> {
+            Box::pin(async move {
+                loop {
+                    let left = deadline.since(Self.now());
+                    if left.is_zero() {
+                        return;
+                    }
+                    tokio::time::sleep(left.min(Self::LONGEST_NAP)).await;
+                }
+            })
+        }
+    }
+
+    /// A clock that moves only when told: for tests and simulations.
+    #[derive(Debug, Clone)]
+    pub struct ManualClock(watch::Sender<Timestamp>);
+
+    impl ManualClock {
+        /// Starts at the given time.
+        pub fn new(start: Timestamp) -> Self {
+            Self(watch::Sender::new(start))
+        }
+
+        /// Moves the time forward and wakes whoever slept until then.
+        pub fn advance(&self, by: Duration) {
+            self.0.send_modify(|now| *now = *now + by);
+        }
+
+        /// Sets the time, backwards too.
+        pub fn set(&self, now: Timestamp) {
+            self.0.send_replace(now);
+        }
+    }
+
+    impl Default for ManualClock {
+        /// 2026-01-01T00:00:00Z.
+        fn default() -> Self {
+            Self::new(Timestamp::from_secs(1_767_225_600))
+        }
+    }
+
+    impl Clock for ManualClock {
+        fn now(&self) -> Timestamp {
+            *self.0.borrow()
+        }
+
+        fn sleep_until(&self, deadline: Timestamp) -> BoxFuture<'static, ()> {
+            let mut now = self.0.subscribe();
+            Box::pin(async move {
+                if now.wait_for(|now| *now >= deadline).await.is_err() {
+                    std::future::pending::<()>().await; // the clock is gone: that time never comes
+                }
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_rfc3339() {
+        assert_eq!(Timestamp::from_millis(0).to_string(), "1970-01-01T00:00:00.000Z");
+        assert_eq!(Timestamp::from_millis(-1).to_string(), "1969-12-31T23:59:59.999Z");
+        assert_eq!(Timestamp::from_secs(1_709_210_096).to_string(), "2024-02-29T12:34:56.000Z");
+        assert_eq!(Timestamp::from_secs(4_107_542_400).to_string(), "2100-03-01T00:00:00.000Z");
+    }
+}

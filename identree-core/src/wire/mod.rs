@@ -1,0 +1,3 @@
+//! What hosts and servers say to each other. Additive only: a host two releases older keeps working.
+
+pub mod v1;
