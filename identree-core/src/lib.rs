@@ -11,6 +11,20 @@ pub mod time;
 pub mod wire;
 
 #[cfg(feature = "engine")]
+pub mod actor;
+#[cfg(feature = "engine")]
+pub mod audit;
+#[cfg(feature = "engine")]
+pub mod directory;
+#[cfg(feature = "engine")]
+pub mod escrow;
+#[cfg(feature = "engine")]
+pub mod notify;
+#[cfg(feature = "engine")]
+pub mod policy;
+#[cfg(feature = "engine")]
 pub mod retry;
 #[cfg(feature = "engine")]
 pub mod rng;
+#[cfg(feature = "engine")]
+pub mod store;

@@ -113,6 +113,22 @@ pub fn unhex(text: &str, out: &mut [u8]) -> bool {
     true
 }
 
+/// 32 bytes as hexadecimal digits, for serde.
+#[cfg(feature = "engine")]
+pub(crate) mod hex32 {
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub(crate) fn serialize<S: Serializer>(bytes: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&super::hex(bytes))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let mut bytes = [0; 32];
+        if super::unhex(&text, &mut bytes) { Ok(bytes) } else { Err(D::Error::custom("not 64 hexadecimal digits")) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

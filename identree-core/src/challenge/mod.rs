@@ -1,17 +1,21 @@
 //! Questions: what a person can be asked to approve.
 
 mod code;
+#[cfg(feature = "engine")]
 mod free;
-mod sudo;
+#[cfg(feature = "engine")]
 pub mod record;
+mod sudo;
 
 use std::fmt::Debug;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::code::{CodeError, UserCode};
-//pub use self::free::{FreeChallenge, FreeChallengeBuilder};
-//pub use self::record::ChallengeRecord;
+#[cfg(feature = "engine")]
+pub use self::free::FreeChallenge;
+#[cfg(feature = "engine")]
+pub use self::record::{CastVote, ChallengeRecord, GrantedBy, Question, Settled, State};
 pub use self::sudo::{CommandSource, SudoChallenge, SudoError, SudoFacts};
 use crate::canon::sha256;
 use crate::id::{ChallengeKind, Target, UnixGroup, UserName};

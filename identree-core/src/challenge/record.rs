@@ -1,0 +1,298 @@
+//! The stored question: its facts, its state, and the only ways from one state to the next.
+
+use serde::{Deserialize, Serialize};
+
+use super::{RunAs, Summary, UserCode};
+use crate::grant::{Answer, Decision};
+use crate::id::{ChallengeId, ChallengeKind, Nonce, RuleName, Target, UserName};
+use crate::policy::{Requirement, Revision};
+use crate::time::Timestamp;
+
+/// What was asked: fixed when the question is opened, never changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// Derived from target and nonce.
+    pub id: ChallengeId,
+    /// What the requester's terminal shows and the approver compares.
+    pub code: UserCode,
+    /// The asking side's own nonce; every answer carries it.
+    pub nonce: Nonce,
+    /// What sort of question.
+    pub kind: ChallengeKind,
+    /// Who asks.
+    pub requester: UserName,
+    /// About what.
+    pub target: Target,
+    /// Groups of the target, as rules match them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub target_groups: Vec<String>,
+    /// As whom it would run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_as: Option<RunAs>,
+    /// The command as rules match it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// What approvers read.
+    pub summary: Summary,
+    /// SHA-256 of the payload.
+    #[serde(with = "crate::text::hex32")]
+    pub payload_sha256: [u8; 32],
+    /// What was required when it was opened; the stricter of this and the policy at the vote counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requirement: Option<Requirement>,
+    /// The policy that was asked.
+    pub policy_revision: Revision,
+    /// When it was opened.
+    pub created_at: Timestamp,
+    /// When it ends unanswered.
+    pub expires_at: Timestamp,
+}
+
+/// A question with its state. The revision rises by one with each change and guards every commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChallengeRecord {
+    question: Question,
+    state: State,
+    revision: u64,
+}
+
+/// Where a question stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum State {
+    /// Waiting; it may have some of the approvals it needs.
+    Pending {
+        /// Approvals so far, one per person.
+        votes: Vec<CastVote>,
+    },
+    /// Answered, for good.
+    Settled {
+        /// When.
+        at: Timestamp,
+        /// How.
+        how: Settled,
+    },
+}
+
+/// One approval.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CastVote {
+    /// Who.
+    pub by: UserName,
+    /// When.
+    pub at: Timestamp,
+    /// Their reason, if they gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// How a question ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Settled {
+    /// Yes.
+    Granted(GrantedBy),
+    /// A person said no.
+    Denied {
+        /// Who.
+        by: UserName,
+        /// Why, in their words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// Nobody answered in time.
+    Expired,
+    /// The asking side took it back.
+    Cancelled {
+        /// Who.
+        by: UserName,
+    },
+    /// A rule says no.
+    Refused {
+        /// Which rule; none when no rule matched.
+        rule: Option<RuleName>,
+        /// Why.
+        text: String,
+    },
+}
+
+/// Where a yes came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GrantedBy {
+    /// People.
+    Votes(Vec<CastVote>),
+    /// A rule that allows without asking.
+    Rule(RuleName),
+}
+
+/// The question is settled already; it stays as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the question is already settled")]
+pub struct AlreadySettled;
+
+impl ChallengeRecord {
+    /// A new question that waits.
+    pub const fn pending(question: Question) -> Self {
+        Self { question, state: State::Pending { votes: Vec::new() }, revision: 1 }
+    }
+
+    /// A new question that a rule settles at once.
+    pub const fn settled(question: Question, at: Timestamp, how: Settled) -> Self {
+        Self { question, state: State::Settled { at, how }, revision: 1 }
+    }
+
+    /// What was asked.
+    pub const fn question(&self) -> &Question {
+        &self.question
+    }
+
+    /// Where it stands.
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The number of the state: 1 when opened.
+    pub const fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Whether it still waits.
+    pub const fn is_pending(&self) -> bool {
+        matches!(self.state, State::Pending { .. })
+    }
+
+    /// The approvals so far; of a granted question, those that granted it.
+    pub fn votes(&self) -> &[CastVote] {
+        match &self.state {
+            State::Pending { votes } | State::Settled { how: Settled::Granted(GrantedBy::Votes(votes)), .. } => votes,
+            State::Settled { .. } => &[],
+        }
+    }
+
+    /// When it was settled.
+    pub const fn settled_at(&self) -> Option<Timestamp> {
+        match &self.state {
+            State::Pending { .. } => None,
+            State::Settled { at, .. } => Some(*at),
+        }
+    }
+
+    /// Approvals it needs as opened.
+    pub fn needed(&self) -> u32 {
+        self.question.requirement.as_ref().map_or(1, |requirement| requirement.approvals.get())
+    }
+
+    /// One more approval; with `need` of them the question is granted.
+    ///
+    /// # Errors
+    /// [`AlreadySettled`] in every final state.
+    pub fn approve(self, vote: CastVote, need: u32) -> Result<Self, AlreadySettled> {
+        let State::Pending { mut votes } = self.state else { return Err(AlreadySettled) };
+        let at = vote.at;
+        votes.retain(|earlier| earlier.by != vote.by); // one person, one vote
+        votes.push(vote);
+        let enough = u32::try_from(votes.len()).unwrap_or(u32::MAX) >= need.max(1);
+        let state = if enough {
+            State::Settled { at, how: Settled::Granted(GrantedBy::Votes(votes)) }
+        } else {
+            State::Pending { votes }
+        };
+        Ok(Self { question: self.question, state, revision: self.revision + 1 })
+    }
+
+    /// Ends the question without a yes: denied, expired, cancelled or refused by a rule.
+    ///
+    /// # Errors
+    /// [`AlreadySettled`] in every final state.
+    pub fn end(self, at: Timestamp, how: NotGranted) -> Result<Self, AlreadySettled> {
+        if !self.is_pending() {
+            return Err(AlreadySettled);
+        }
+        let how = match how {
+            NotGranted::Denied { by, reason } => Settled::Denied { by, reason },
+            NotGranted::Expired => Settled::Expired,
+            NotGranted::Cancelled { by } => Settled::Cancelled { by },
+            NotGranted::Refused { rule, text } => Settled::Refused { rule, text },
+        };
+        Ok(Self { question: self.question, state: State::Settled { at, how }, revision: self.revision + 1 })
+    }
+
+    /// The answer of a settled question, made from the record alone: the same bytes wherever and whenever it is made.
+    /// A grant is worth something for `grant_life` after settling.
+    pub fn answer(&self, grant_life: std::time::Duration) -> Option<Answer> {
+        let State::Settled { at, how } = &self.state else { return None };
+        let mut extras: Vec<(String, String)> = Vec::new();
+        let mut extra = |key: &str, value: &str| extras.push((key.to_owned(), value.to_owned()));
+        let decision = match how {
+            Settled::Granted(GrantedBy::Votes(votes)) => {
+                extra("by", &votes.iter().map(|vote| vote.by.as_str()).collect::<Vec<_>>().join(","));
+                Decision::Granted
+            }
+            Settled::Granted(GrantedBy::Rule(rule)) => {
+                extra("rule", rule.as_str());
+                Decision::Granted
+            }
+            Settled::Denied { by, reason } => {
+                extra("by", by.as_str());
+                if let Some(reason) = reason {
+                    extra("reason", reason);
+                }
+                Decision::Denied
+            }
+            Settled::Expired => Decision::Expired,
+            Settled::Cancelled { by } => {
+                extra("by", by.as_str());
+                Decision::Cancelled
+            }
+            Settled::Refused { rule, text } => {
+                if let Some(rule) = rule {
+                    extra("rule", rule.as_str());
+                }
+                extra("reason", text);
+                Decision::Refused
+            }
+        };
+        let question = &self.question;
+        Some(Answer {
+            decision,
+            challenge: question.id,
+            target: question.target.clone(),
+            nonce: question.nonce,
+            kind: question.kind.clone(),
+            requester: question.requester.clone(),
+            run_as_user: question.run_as.as_ref().map(|run_as| run_as.user.clone()),
+            run_as_group: question.run_as.as_ref().and_then(|run_as| run_as.group.clone()),
+            payload_sha256: question.payload_sha256,
+            issued: *at,
+            expires: *at + grant_life,
+            extras,
+        })
+    }
+}
+
+/// The ends that are not a yes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotGranted {
+    /// A person said no.
+    Denied {
+        /// Who.
+        by: UserName,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Nobody answered in time.
+    Expired,
+    /// Taken back.
+    Cancelled {
+        /// By whom.
+        by: UserName,
+    },
+    /// A rule says no, now.
+    Refused {
+        /// Which rule.
+        rule: Option<RuleName>,
+        /// Why.
+        text: String,
+    },
+}

@@ -1,0 +1,279 @@
+//! Where questions, documents and the journal are kept: the contract, and what every store promises.
+
+mod document;
+mod memory;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+pub use self::document::{Collection, Document, DocumentKey};
+pub use self::memory::MemoryStore;
+use crate::audit::AuditEvent;
+use crate::challenge::{ChallengeRecord, UserCode};
+use crate::id::{ChallengeId, UserName};
+use crate::retry::Retry;
+use crate::time::Timestamp;
+
+/// Why a store did not do it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Somebody else changed it first, or it exists already. Nothing of the batch was written: read again.
+    #[error("somebody else changed it first")]
+    Conflict,
+    /// The store did not answer, or its disk is full. Nothing of the batch is promised; it may have been written.
+    #[error("the store is not available")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What was read is not what this version writes.
+    #[error("the store holds something unreadable in {table}")]
+    Corrupt {
+        /// Where.
+        table: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl StoreError {
+    /// What the caller may do.
+    pub const fn retry(&self) -> Retry {
+        match self {
+            Self::Conflict | Self::Unavailable(_) => Retry::Later,
+            Self::Corrupt { .. } => Retry::Never,
+        }
+    }
+}
+
+/// Changes and the events that describe them: all of it is written, or nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    changes: Vec<Change>,
+    events: Vec<AuditEvent>,
+}
+
+/// One change.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// A question that must not exist yet; else [`StoreError::Conflict`].
+    Open(Arc<ChallengeRecord>),
+    /// A question's next state: it must stand at the revision just below this one's; else [`StoreError::Conflict`].
+    Advance(Arc<ChallengeRecord>),
+    /// Removes a question, whatever its state; a missing one is no conflict.
+    Forget(ChallengeId),
+    /// A document's next state.
+    Document {
+        /// Which document.
+        key: DocumentKey,
+        /// The revision it must stand at: `None` if it must not exist; else [`StoreError::Conflict`]. An expired document
+        /// exists until it is swept: whatever expires has a random key, which is never written twice.
+        expect: Option<u64>,
+        /// Its new bytes and end of life, or `None` to remove it.
+        put: Option<Put>,
+    },
+}
+
+/// What a document shall hold.
+#[derive(Debug, Clone)]
+pub struct Put {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// When it ceases to exist, if ever.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl Batch {
+    /// A change and the event that describes it.
+    pub fn of(change: Change, event: AuditEvent) -> Self {
+        Self { changes: vec![change], events: vec![event] }
+    }
+
+    /// An event without a change: something that happened and left everything as it was.
+    pub fn event(event: AuditEvent) -> Self {
+        Self { changes: vec![], events: vec![event] }
+    }
+
+    /// Changes that are nobody's act: an idle timer, a forgotten sign-in, housekeeping.
+    pub const fn unrecorded(changes: Vec<Change>) -> Self {
+        Self { changes, events: vec![] }
+    }
+
+    /// The same batch with one more change and its event.
+    #[must_use]
+    pub fn and(mut self, change: Change, event: Option<AuditEvent>) -> Self {
+        self.changes.push(change);
+        self.events.extend(event);
+        self
+    }
+
+    /// The changes, in order.
+    pub fn changes(&self) -> &[Change] {
+        &self.changes
+    }
+
+    /// The events, in order.
+    pub fn events(&self) -> &[AuditEvent] {
+        &self.events
+    }
+}
+
+/// Which questions to list, newest first.
+#[derive(Debug, Clone, Default)]
+pub struct ChallengeFilter {
+    /// Only those that wait, or only those that are settled.
+    pub pending: Option<bool>,
+    /// Only those this person asked.
+    pub requester: Option<UserName>,
+}
+
+/// A page of a listing: at most `limit` entries, after the given position.
+#[derive(Debug, Clone, Copy)]
+pub struct Page {
+    /// At most this many, 1 to 1,000.
+    pub limit: u32,
+    /// The `next` of the page before.
+    pub after: Option<u64>,
+}
+
+impl Page {
+    /// The first page.
+    pub const fn first(limit: u32) -> Self {
+        Self { limit, after: None }
+    }
+}
+
+/// One page, and where the next begins.
+#[derive(Debug, Clone)]
+pub struct Paged<T> {
+    /// The entries.
+    pub items: Vec<T>,
+    /// Give this as `after` for more; `None` at the end.
+    pub next: Option<u64>,
+}
+
+/// Reading questions.
+#[async_trait]
+pub trait Challenges: Send + Sync {
+    /// One question.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be told whether it exists.
+    async fn challenge(&self, id: ChallengeId) -> Result<Option<Arc<ChallengeRecord>>, StoreError>;
+
+    /// The newest question with this code.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be told whether it exists.
+    async fn challenge_by_code(&self, code: &UserCode) -> Result<Option<Arc<ChallengeRecord>>, StoreError>;
+
+    /// Questions, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    async fn challenges(&self, filter: &ChallengeFilter, page: Page) -> Result<Paged<Arc<ChallengeRecord>>, StoreError>;
+}
+
+/// Small things by key: web sessions, sign-in states, hosts, people.
+#[async_trait]
+pub trait Documents: Send + Sync {
+    /// One document, unless it has expired by `now`.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be told whether it exists.
+    async fn document(&self, key: &DocumentKey, now: Timestamp) -> Result<Option<Document>, StoreError>;
+
+    /// The documents of a collection that have not expired by `now`, in a stable order.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    async fn documents(&self, of: Collection, now: Timestamp, page: Page) -> Result<Paged<Document>, StoreError>;
+}
+
+/// The journal: every event, in the order of commit, until the verifiable log has sealed it.
+#[async_trait]
+pub trait Journal: Send + Sync {
+    /// Events in the order they were committed, with their place.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    async fn unsealed(&self, page: Page) -> Result<Paged<AuditEvent>, StoreError>;
+}
+
+/// Where everything is kept. Reads are narrow traits; there is exactly one write.
+///
+/// # Cancel safety
+/// A dropped `commit` may or may not have been written; the caller's revision tells at the next try.
+#[async_trait]
+pub trait Store: Challenges + Documents + Journal + 'static {
+    /// Applies every change and appends every event, durably, or nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if an expected revision is not there; the others if it cannot be told.
+    async fn commit(&self, batch: Batch) -> Result<(), StoreError>;
+
+    /// Removes what is over: documents that expired before `now`, questions settled before `settled_before`. At most
+    /// `limit` of each; returns how many went.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it did not work; then nothing is lost.
+    async fn sweep(&self, now: Timestamp, settled_before: Timestamp, limit: u32) -> Result<u64, StoreError>;
+
+    /// Whether the store answers and takes writes.
+    ///
+    /// # Errors
+    /// [`StoreError`] says why not.
+    async fn probe(&self) -> Result<(), StoreError>;
+}
+
+macro_rules! forward {
+    ($($type:ty),*) => {$(
+        #[async_trait]
+        impl<S: Store + ?Sized> Challenges for $type {
+            async fn challenge(&self, id: ChallengeId) -> Result<Option<Arc<ChallengeRecord>>, StoreError> {
+                (**self).challenge(id).await
+            }
+            async fn challenge_by_code(&self, code: &UserCode) -> Result<Option<Arc<ChallengeRecord>>, StoreError> {
+                (**self).challenge_by_code(code).await
+            }
+            async fn challenges(
+                &self,
+                filter: &ChallengeFilter,
+                page: Page,
+            ) -> Result<Paged<Arc<ChallengeRecord>>, StoreError> {
+                (**self).challenges(filter, page).await
+            }
+        }
+
+        #[async_trait]
+        impl<S: Store + ?Sized> Documents for $type {
+            async fn document(&self, key: &DocumentKey, now: Timestamp) -> Result<Option<Document>, StoreError> {
+                (**self).document(key, now).await
+            }
+            async fn documents(&self, of: Collection, now: Timestamp, page: Page) -> Result<Paged<Document>, StoreError> {
+                (**self).documents(of, now, page).await
+            }
+        }
+
+        #[async_trait]
+        impl<S: Store + ?Sized> Journal for $type {
+            async fn unsealed(&self, page: Page) -> Result<Paged<AuditEvent>, StoreError> {
+                (**self).unsealed(page).await
+            }
+        }
+
+        #[async_trait]
+        impl<S: Store + ?Sized> Store for $type {
+            async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+                (**self).commit(batch).await
+            }
+            async fn sweep(&self, now: Timestamp, settled_before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+                (**self).sweep(now, settled_before, limit).await
+            }
+            async fn probe(&self) -> Result<(), StoreError> {
+                (**self).probe().await
+            }
+        }
+    )*};
+}
+forward!(Arc<S>);
