@@ -1,0 +1,94 @@
+//! Who sits at the browser: looks the session cookie up and leaves the answer with the request.
+//!
+//! Handlers take [`SignedIn`] (signed-out visitors are sent to sign in), or `Option<SignedIn>` where both may come.
+
+use std::convert::Infallible;
+
+use axum::extract::{FromRequestParts, OptionalFromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Redirect, Response};
+use identree_core::actor::Actor;
+
+use super::cookie::{Cookie, Cookies};
+use crate::session::{CsrfToken, Session, Sessions};
+
+/// The person at the browser, from their session. An extractor.
+#[derive(Debug, Clone)]
+pub struct SignedIn {
+    /// The person; what the engine wants to see.
+    pub actor: Actor,
+    /// What every form of theirs must carry in the field `csrf_token`. The csrf layer has checked it before a handler runs.
+    pub csrf: CsrfToken,
+    /// The session itself, to end it.
+    pub session: Session,
+}
+
+/// What the layer needs.
+#[derive(Debug, Clone)]
+pub struct SignInLayer {
+    /// The sessions.
+    pub sessions: Sessions,
+    /// The cookie's name and attributes.
+    pub cookies: Cookies,
+}
+
+/// The layer: for `axum::middleware::from_fn_with_state`.
+pub async fn sign_in(State(layer): State<SignInLayer>, mut request: Request, next: Next) -> Response {
+    if let Some(cookie) = layer.cookies.read(request.headers(), Cookie::Session) {
+        match layer.sessions.find(cookie).await {
+            Ok(Some(session)) => {
+                let (actor, csrf) = (session.actor.clone(), session.csrf.clone());
+                request.extensions_mut().insert(SignedIn { actor, csrf, session });
+            }
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(error = %error, cause = ?std::error::Error::source(&error), "cannot read the session");
+                return (
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "The server cannot reach its store. Try again shortly.",
+                )
+                    .into_response();
+            }
+        }
+    }
+    next.run(request).await
+}
+
+/// The answer to a visitor who is not signed in: on to sign in, and back to this page afterwards.
+#[derive(Debug)]
+pub struct NotSignedIn(String);
+
+impl IntoResponse for NotSignedIn {
+    fn into_response(self) -> Response {
+        let query: String = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("return_to", &self.0)
+            .finish();
+        Redirect::to(&format!("/sessions/login?{query}")).into_response()
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for SignedIn {
+    type Rejection = NotSignedIn;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, NotSignedIn> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| {
+            // What was posted is lost on the way; only a page can be returned to.
+            let back = if parts.method == Method::GET {
+                parts.uri.path()
+            } else {
+                "/"
+            };
+            NotSignedIn(back.to_owned())
+        })
+    }
+}
+
+impl<S: Send + Sync> OptionalFromRequestParts<S> for SignedIn {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Infallible> {
+        Ok(parts.extensions.get::<Self>().cloned())
+    }
+}

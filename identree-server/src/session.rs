@@ -1,0 +1,211 @@
+//! Browser sessions: random ids, kept only as hashes, idle 30 minutes, at most 8 hours, revocable at once on every replica
+//! because each request reads the record.
+
+use std::time::Duration;
+
+use identree_core::actor::{Actor, Strength};
+use identree_core::canon::sha256;
+use identree_core::id::UserName;
+use identree_core::rng::bytes;
+use identree_core::secret::Secret;
+use identree_core::store::{Batch, Change, Collection, DocumentKey, Put, StoreError};
+use identree_core::text::{hex, unhex};
+use identree_core::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::parts::Parts;
+
+const SESSIONS: Collection = Collection("web-sessions");
+
+/// A session ends after this long without a request.
+pub const IDLE: Duration = Duration::from_secs(30 * 60);
+/// A session ends this long after sign-in, whatever happens.
+pub const ABSOLUTE: Duration = Duration::from_secs(8 * 60 * 60);
+/// How often at most the idle timer is written down.
+const TOUCH: Duration = Duration::from_secs(60);
+
+/// How an [`Actor`] of a browser session came in.
+pub const BY: &str = "openid-connect";
+
+/// What the cookie holds: 256 random bits as hexadecimal digits. Only its hash is stored.
+#[derive(Debug, Clone)]
+pub struct SessionToken(Secret<String>);
+
+impl SessionToken {
+    fn parse(text: &str) -> Option<Self> {
+        let mut raw = [0; 32];
+        unhex(text, &mut raw).then(|| Self(Secret::new(text.to_owned())))
+    }
+
+    /// The cookie's value.
+    pub fn reveal(&self) -> &str {
+        self.0.expose()
+    }
+
+    fn key(&self) -> DocumentKey {
+        DocumentKey::new(SESSIONS, hex(&sha256(self.0.expose().as_bytes())))
+    }
+
+    fn csrf(&self) -> CsrfToken {
+        CsrfToken(Secret::new(hex(&sha256(
+            format!("identree csrf v1 {}", self.0.expose()).as_bytes(),
+        ))))
+    }
+}
+
+/// The token that every form of a session carries. Derived from the session's id, so the store cannot tell it.
+#[derive(Debug, Clone)]
+pub struct CsrfToken(Secret<String>);
+
+impl CsrfToken {
+    /// The text for the form field `csrf_token`.
+    pub fn as_str(&self) -> &str {
+        self.0.expose()
+    }
+
+    /// Whether a form carries this token, in constant time.
+    pub fn matches(&self, text: &str) -> bool {
+        self.0.eq(text.as_bytes())
+    }
+}
+
+/// A living session.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// The person, proven when they signed in at the identity provider.
+    pub actor: Actor,
+    /// What their forms must carry.
+    pub csrf: CsrfToken,
+    key: DocumentKey,
+    revision: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    user: UserName,
+    proven_at: Timestamp,
+    created_at: Timestamp,
+    seen_at: Timestamp,
+}
+
+impl Stored {
+    fn ends(&self) -> Timestamp {
+        (self.seen_at + IDLE).min(self.created_at + ABSOLUTE)
+    }
+
+    fn put(&self) -> Result<Put, StoreError> {
+        let bytes = serde_json::to_vec(self).map_err(corrupt)?;
+        Ok(Put {
+            bytes,
+            expires_at: Some(self.ends()),
+        })
+    }
+}
+
+fn corrupt(source: serde_json::Error) -> StoreError {
+    StoreError::Corrupt {
+        table: "web-sessions",
+        source: Box::new(source),
+    }
+}
+
+/// All browser sessions.
+#[derive(Debug, Clone)]
+pub struct Sessions {
+    parts: Parts,
+}
+
+impl Sessions {
+    /// Over the store of the parts.
+    pub const fn new(parts: Parts) -> Self {
+        Self { parts }
+    }
+
+    /// A new session of a person who proved themselves at `proven_at`: its token, and the change to commit together with
+    /// the event of the sign-in.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] if the record cannot be written down.
+    pub fn begin(&self, user: UserName, proven_at: Timestamp) -> Result<(SessionToken, Change), StoreError> {
+        let now = self.parts.now();
+        let token = SessionToken(Secret::new(hex(&bytes::<32>(&*self.parts.entropy))));
+        let stored = Stored {
+            user,
+            proven_at,
+            created_at: now,
+            seen_at: now,
+        };
+        let change = Change::Document {
+            key: token.key(),
+            expect: None,
+            put: Some(stored.put()?),
+        };
+        Ok((token, change))
+    }
+
+    /// The living session of a cookie's value; counts as activity.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be told; callers treat the visitor as signed out.
+    pub async fn find(&self, cookie: &str) -> Result<Option<Session>, StoreError> {
+        let Some(token) = SessionToken::parse(cookie) else {
+            return Ok(None);
+        };
+        let (key, now) = (token.key(), self.parts.now());
+        let Some(document) = self.parts.store.document(&key, now).await? else {
+            return Ok(None);
+        };
+        let mut stored: Stored = serde_json::from_slice(&document.bytes).map_err(corrupt)?;
+        if now >= stored.ends() {
+            return Ok(None);
+        }
+        let mut revision = document.revision;
+        if now.since(stored.seen_at) >= TOUCH {
+            stored.seen_at = now;
+            let change = Change::Document {
+                key: key.clone(),
+                expect: Some(revision),
+                put: Some(stored.put()?),
+            };
+            match self.parts.store.commit(Batch::unrecorded(vec![change])).await {
+                Ok(()) => revision += 1,
+                // Another request of this session was faster, or the session was ended meanwhile: the next read tells.
+                Err(StoreError::Conflict) => {}
+                Err(other) => return Err(other),
+            }
+        }
+        let actor = Actor::vouched(BY, stored.user, stored.proven_at, Strength::SignedIn);
+        Ok(Some(Session {
+            actor,
+            csrf: token.csrf(),
+            key,
+            revision,
+        }))
+    }
+
+    /// Ends a session, for good and everywhere.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it may still live.
+    pub async fn end(&self, session: &Session) -> Result<(), StoreError> {
+        use identree_core::audit::EventKind;
+        let mut revision = session.revision;
+        loop {
+            let change = Change::Document {
+                key: session.key.clone(),
+                expect: Some(revision),
+                put: None,
+            };
+            let mut event = self.parts.event(EventKind::SignedOut).by(&session.actor);
+            event.subject = Some(session.actor.name().clone());
+            match self.parts.store.commit(Batch::of(change, event)).await {
+                // Touched by another request since it was read: end what is there now.
+                Err(StoreError::Conflict) => match self.parts.store.document(&session.key, self.parts.now()).await? {
+                    Some(document) => revision = document.revision,
+                    None => return Ok(()),
+                },
+                other => return other,
+            }
+        }
+    }
+}
