@@ -17,6 +17,8 @@ pub mod audit;
 #[cfg(feature = "engine")]
 pub mod directory;
 #[cfg(feature = "engine")]
+pub mod engine;
+#[cfg(feature = "engine")]
 pub mod escrow;
 #[cfg(feature = "engine")]
 pub mod notify;
@@ -28,3 +30,6 @@ pub mod retry;
 pub mod rng;
 #[cfg(feature = "engine")]
 pub mod store;
+
+#[cfg(feature = "engine")]
+pub use self::engine::{Ask, Engine, EngineError, Opened, Refusal, Verdict, Vote, VoteRefusal};

@@ -22,7 +22,7 @@ impl<T: Zeroize> Secret<T> {
 
 impl<T: Zeroize + AsRef<[u8]>> Secret<T> {
     /// Whether both are the same, in time that does not depend on where they differ.
-    pub fn eq(&self, other: &[u8]) -> bool {
+    pub fn matches(&self, other: &[u8]) -> bool {
         self.0.as_ref().ct_eq(other).into()
     }
 }
@@ -53,7 +53,7 @@ mod tests {
     fn debug_shows_nothing() {
         let secret = Secret::new(String::from("hunter2"));
         assert!(!format!("{secret:?}").contains("hunter2"));
-        assert!(secret.eq(b"hunter2"));
-        assert!(!secret.eq(b"hunter"));
+        assert!(secret.matches(b"hunter2"));
+        assert!(!secret.matches(b"hunter"));
     }
 }

@@ -86,7 +86,17 @@ pub struct AuditEvent {
 impl AuditEvent {
     /// An event of this kind, to be filled with what is known.
     pub const fn new(id: EventId, at: Timestamp, kind: EventKind) -> Self {
-        Self { id, at, kind, challenge: None, subject: None, target: None, actor: None, via: None, details: BTreeMap::new() }
+        Self {
+            id,
+            at,
+            kind,
+            challenge: None,
+            subject: None,
+            target: None,
+            actor: None,
+            via: None,
+            details: BTreeMap::new(),
+        }
     }
 
     /// The same event with one more detail.

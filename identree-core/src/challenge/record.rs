@@ -134,12 +134,20 @@ pub struct AlreadySettled;
 impl ChallengeRecord {
     /// A new question that waits.
     pub const fn pending(question: Question) -> Self {
-        Self { question, state: State::Pending { votes: Vec::new() }, revision: 1 }
+        Self {
+            question,
+            state: State::Pending { votes: Vec::new() },
+            revision: 1,
+        }
     }
 
     /// A new question that a rule settles at once.
     pub const fn settled(question: Question, at: Timestamp, how: Settled) -> Self {
-        Self { question, state: State::Settled { at, how }, revision: 1 }
+        Self {
+            question,
+            state: State::Settled { at, how },
+            revision: 1,
+        }
     }
 
     /// What was asked.
@@ -165,7 +173,11 @@ impl ChallengeRecord {
     /// The approvals so far; of a granted question, those that granted it.
     pub fn votes(&self) -> &[CastVote] {
         match &self.state {
-            State::Pending { votes } | State::Settled { how: Settled::Granted(GrantedBy::Votes(votes)), .. } => votes,
+            State::Pending { votes }
+            | State::Settled {
+                how: Settled::Granted(GrantedBy::Votes(votes)),
+                ..
+            } => votes,
             State::Settled { .. } => &[],
         }
     }
@@ -180,7 +192,10 @@ impl ChallengeRecord {
 
     /// Approvals it needs as opened.
     pub fn needed(&self) -> u32 {
-        self.question.requirement.as_ref().map_or(1, |requirement| requirement.approvals.get())
+        self.question
+            .requirement
+            .as_ref()
+            .map_or(1, |requirement| requirement.approvals.get())
     }
 
     /// One more approval; with `need` of them the question is granted.
@@ -188,17 +203,26 @@ impl ChallengeRecord {
     /// # Errors
     /// [`AlreadySettled`] in every final state.
     pub fn approve(self, vote: CastVote, need: u32) -> Result<Self, AlreadySettled> {
-        let State::Pending { mut votes } = self.state else { return Err(AlreadySettled) };
+        let State::Pending { mut votes } = self.state else {
+            return Err(AlreadySettled);
+        };
         let at = vote.at;
         votes.retain(|earlier| earlier.by != vote.by); // one person, one vote
         votes.push(vote);
         let enough = u32::try_from(votes.len()).unwrap_or(u32::MAX) >= need.max(1);
         let state = if enough {
-            State::Settled { at, how: Settled::Granted(GrantedBy::Votes(votes)) }
+            State::Settled {
+                at,
+                how: Settled::Granted(GrantedBy::Votes(votes)),
+            }
         } else {
             State::Pending { votes }
         };
-        Ok(Self { question: self.question, state, revision: self.revision + 1 })
+        Ok(Self {
+            question: self.question,
+            state,
+            revision: self.revision + 1,
+        })
     }
 
     /// Ends the question without a yes: denied, expired, cancelled or refused by a rule.
@@ -215,18 +239,27 @@ impl ChallengeRecord {
             NotGranted::Cancelled { by } => Settled::Cancelled { by },
             NotGranted::Refused { rule, text } => Settled::Refused { rule, text },
         };
-        Ok(Self { question: self.question, state: State::Settled { at, how }, revision: self.revision + 1 })
+        Ok(Self {
+            question: self.question,
+            state: State::Settled { at, how },
+            revision: self.revision + 1,
+        })
     }
 
     /// The answer of a settled question, made from the record alone: the same bytes wherever and whenever it is made.
     /// A grant is worth something for `grant_life` after settling.
     pub fn answer(&self, grant_life: std::time::Duration) -> Option<Answer> {
-        let State::Settled { at, how } = &self.state else { return None };
+        let State::Settled { at, how } = &self.state else {
+            return None;
+        };
         let mut extras: Vec<(String, String)> = Vec::new();
         let mut extra = |key: &str, value: &str| extras.push((key.to_owned(), value.to_owned()));
         let decision = match how {
             Settled::Granted(GrantedBy::Votes(votes)) => {
-                extra("by", &votes.iter().map(|vote| vote.by.as_str()).collect::<Vec<_>>().join(","));
+                extra(
+                    "by",
+                    &votes.iter().map(|vote| vote.by.as_str()).collect::<Vec<_>>().join(","),
+                );
                 Decision::Granted
             }
             Settled::Granted(GrantedBy::Rule(rule)) => {
@@ -295,4 +328,119 @@ pub enum NotGranted {
         /// Why.
         text: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::id::HostName;
+
+    fn question() -> Question {
+        Question {
+            id: ChallengeId::from_bytes([1; 16]),
+            code: UserCode::parse("ABCDEF-123456").unwrap(),
+            nonce: Nonce::from_bytes([2; 32]),
+            kind: ChallengeKind::parse("sudo").unwrap(),
+            requester: UserName::parse("ann").unwrap(),
+            target: Target::Host(HostName::parse("web1").unwrap()),
+            target_groups: vec![],
+            run_as: None,
+            command: None,
+            summary: Summary {
+                action: "whoami".into(),
+                reason: None,
+                details: vec![],
+            },
+            payload_sha256: [3; 32],
+            requirement: None,
+            policy_revision: Revision::default(),
+            created_at: Timestamp::from_secs(0),
+            expires_at: Timestamp::from_secs(120),
+        }
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Approve(u8, u32),
+        Deny,
+        Expire,
+        Cancel,
+        Refuse,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => (0..4u8, 1..4u32).prop_map(|(by, need)| Step::Approve(by, need)),
+            1 => Just(Step::Deny),
+            1 => Just(Step::Expire),
+            1 => Just(Step::Cancel),
+            1 => Just(Step::Refuse),
+        ]
+    }
+
+    fn take(record: ChallengeRecord, step: &Step) -> Result<ChallengeRecord, AlreadySettled> {
+        let (by, at) = (UserName::parse("bob").unwrap(), Timestamp::from_secs(1));
+        match step {
+            Step::Approve(by, need) => {
+                let by = UserName::parse(&format!("u{by}")).unwrap();
+                record.approve(CastVote { by, at, reason: None }, *need)
+            }
+            Step::Deny => record.end(at, NotGranted::Denied { by, reason: None }),
+            Step::Expire => record.end(at, NotGranted::Expired),
+            Step::Cancel => record.end(at, NotGranted::Cancelled { by }),
+            Step::Refuse => record.end(
+                at,
+                NotGranted::Refused {
+                    rule: None,
+                    text: String::new(),
+                },
+            ),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_transition_leaves_a_final_state(steps in prop::collection::vec(step(), 1..12)) {
+            let mut record = ChallengeRecord::pending(question());
+            for step in &steps {
+                let before = record.clone();
+                match take(record, step) {
+                    Ok(after) => {
+                        prop_assert!(before.is_pending());
+                        prop_assert_eq!(after.revision(), before.revision() + 1);
+                        record = after;
+                    }
+                    Err(AlreadySettled) => {
+                        prop_assert!(!before.is_pending());
+                        record = before;
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn a_grant_has_as_many_distinct_people_as_it_needed(votes in prop::collection::vec(0..5u8, 1..12), need in 1..5u32) {
+            let mut record = ChallengeRecord::pending(question());
+            let mut people = std::collections::BTreeSet::new();
+            for by in votes {
+                if !record.is_pending() { break; }
+                people.insert(by);
+                record = take(record, &Step::Approve(by, need)).unwrap();
+                prop_assert_eq!(record.votes().len(), people.len());
+                prop_assert_eq!(record.is_pending(), people.len() < need as usize);
+            }
+        }
+
+        #[test]
+        fn stored_and_read_back_it_is_the_same(steps in prop::collection::vec(step(), 0..6)) {
+            let mut record = ChallengeRecord::pending(question());
+            for step in &steps {
+                record = take(record.clone(), step).unwrap_or(record);
+            }
+            let json = serde_json::to_vec(&record).unwrap();
+            prop_assert_eq!(serde_json::from_slice::<ChallengeRecord>(&json).unwrap(), record);
+        }
+    }
 }

@@ -80,7 +80,10 @@ impl OpenRequest {
         let facts = SudoFacts {
             service: self.service,
             requester: self.username,
-            run_as: RunAs { user: self.run_as_user, group: self.run_as_group },
+            run_as: RunAs {
+                user: self.run_as_user,
+                group: self.run_as_group,
+            },
             source: self.source,
             argv: self.argv.into_iter().map(|argument| argument.0).collect(),
             cwd: self.cwd.map(|cwd| cwd.0),
@@ -99,7 +102,10 @@ impl Serialize for Bytes {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match std::str::from_utf8(&self.0) {
             Ok(text) => serializer.serialize_str(text),
-            Err(_) => Encoded { base64: STANDARD.encode(&self.0) }.serialize(serializer),
+            Err(_) => Encoded {
+                base64: STANDARD.encode(&self.0),
+            }
+            .serialize(serializer),
         }
     }
 }
@@ -114,9 +120,10 @@ impl<'de> Deserialize<'de> for Bytes {
         }
         match Form::deserialize(deserializer)? {
             Form::Text(text) => Ok(Self(text.into_bytes())),
-            Form::Encoded(Encoded { base64 }) => {
-                STANDARD.decode(base64).map(Self).map_err(|_| serde::de::Error::custom("not base64"))
-            }
+            Form::Encoded(Encoded { base64 }) => STANDARD
+                .decode(base64)
+                .map(Self)
+                .map_err(|_| serde::de::Error::custom("not base64")),
         }
     }
 }
@@ -195,7 +202,8 @@ mod tests {
 
     #[test]
     fn unknown_fields_are_an_error_at_the_server_and_ignored_by_hosts() {
-        let reply = r#"{"v":1,"challenge_id":"00000000000000000000000000000000","status":"pending","expires_in":9,"new":1}"#;
+        let reply =
+            r#"{"v":1,"challenge_id":"00000000000000000000000000000000","status":"pending","expires_in":9,"new":1}"#;
         assert!(serde_json::from_str::<Reply>(reply).is_ok());
         let open = r#"{"v":1,"nonce":"","new":1}"#;
         assert!(serde_json::from_str::<OpenRequest>(open).is_err());

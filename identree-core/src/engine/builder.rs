@@ -1,0 +1,179 @@
+//! Composing an engine from its parts.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::live::Live;
+use super::tasks::Tasks;
+use super::{Engine, Inner, Settings, sweep};
+use crate::directory::{Directory, FixedDirectory};
+use crate::grant::{LocalSigner, Signer};
+use crate::id::GroupName;
+use crate::policy::{Outcome, Policy, PolicyError, PolicyInput, Revision};
+use crate::rng::{Entropy, OsEntropy};
+use crate::store::{ChallengeFilter, MemoryStore, Page, Store, StoreError};
+use crate::time::{Clock, SystemClock};
+
+/// The parts of an engine. What is not given has a default that suits an embedder's first day: a store in memory, a
+/// directory of nobody, a new key, the system's clock and randomness. Without a policy every question is refused.
+pub struct EngineBuilder {
+    store: Option<Arc<dyn Store>>,
+    policy: Option<Arc<dyn Policy>>,
+    directory: Option<Arc<dyn Directory>>,
+    signer: Option<Arc<dyn Signer>>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    settings: Settings,
+}
+
+impl fmt::Debug for EngineBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineBuilder")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for EngineBuilder {
+    fn default() -> Self {
+        Self {
+            store: None,
+            policy: None,
+            directory: None,
+            signer: None,
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(OsEntropy),
+            settings: Settings {
+                admin_groups: Vec::new(),
+                question_life: Duration::from_secs(120),
+                grant_life: Duration::from_secs(30),
+                retention: Duration::from_secs(30 * 24 * 3600),
+            },
+        }
+    }
+}
+
+impl EngineBuilder {
+    /// Where everything is kept.
+    #[must_use]
+    pub fn store(mut self, store: impl Store) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// Who must approve what.
+    #[must_use]
+    pub fn policy(mut self, policy: impl Policy) -> Self {
+        self.policy = Some(Arc::new(policy));
+        self
+    }
+
+    /// People and groups. Without one nobody is an administrator.
+    #[must_use]
+    pub fn directory(mut self, directory: impl Directory) -> Self {
+        self.directory = Some(Arc::new(directory));
+        self
+    }
+
+    /// The decision key. Without one the engine makes its own, which nobody outside this process can know.
+    #[must_use]
+    pub fn signer(mut self, signer: impl Signer) -> Self {
+        self.signer = Some(Arc::new(signer));
+        self
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// The randomness.
+    #[must_use]
+    pub fn entropy(mut self, entropy: impl Entropy) -> Self {
+        self.entropy = Arc::new(entropy);
+        self
+    }
+
+    /// The groups whose members are administrators (`IDENTREE_ADMIN_GROUPS`).
+    #[must_use]
+    pub fn admin_groups(mut self, groups: Vec<GroupName>) -> Self {
+        self.settings.admin_groups = groups;
+        self
+    }
+
+    /// How long a question waits (`IDENTREE_CHALLENGE_TTL`); 120 s unless told.
+    #[must_use]
+    pub const fn question_life(mut self, life: Duration) -> Self {
+        self.settings.question_life = life;
+        self
+    }
+
+    /// How long settled questions are kept for the pages; 30 days unless told. The journal has its own rule.
+    #[must_use]
+    pub const fn retention(mut self, retention: Duration) -> Self {
+        self.settings.retention = retention;
+        self
+    }
+
+    /// Loads the questions that wait and starts the background tasks. Call it inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    pub async fn build(self) -> Result<Engine, StoreError> {
+        let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
+        let live = Live::new(self.settings.grant_life);
+        let filter = ChallengeFilter {
+            pending: Some(true),
+            requester: None,
+        };
+        let mut page = Page::first(1000);
+        loop {
+            let paged = store.challenges(&filter, page).await?;
+            for record in paged.items {
+                live.publish(record);
+            }
+            match paged.next {
+                Some(next) => page.after = Some(next),
+                None => break,
+            }
+        }
+        let signer = self
+            .signer
+            .unwrap_or_else(|| Arc::new(LocalSigner::generate(&self.entropy)));
+        let engine = Engine(Arc::new(Inner {
+            store,
+            policy: self.policy.unwrap_or_else(|| Arc::new(NoPolicy)),
+            directory: self.directory.unwrap_or_else(|| Arc::new(FixedDirectory::new([]))),
+            signer,
+            clock: self.clock,
+            entropy: self.entropy,
+            settings: self.settings,
+            live: Arc::new(live),
+            tasks: Tasks::new(),
+        }));
+        sweep::start(&engine);
+        Ok(engine)
+    }
+}
+
+/// Deny is the default.
+struct NoPolicy;
+
+#[async_trait]
+impl Policy for NoPolicy {
+    async fn evaluate(&self, _: &PolicyInput<'_>) -> Result<Outcome, PolicyError> {
+        Ok(Outcome::Refuse {
+            rule: None,
+            text: "no policy is configured".to_owned(),
+        })
+    }
+
+    fn revision(&self) -> Revision {
+        Revision::default()
+    }
+}

@@ -1,0 +1,152 @@
+//! The live table: every question that waits or was just settled, in memory, with whoever waits for it.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+
+use crate::challenge::{ChallengeRecord, UserCode};
+use crate::id::ChallengeId;
+use crate::time::Timestamp;
+
+/// The table. Locks are held for moments and never across an await.
+pub(super) struct Live {
+    table: Mutex<Table>,
+    changes: watch::Sender<u64>,
+    /// Rings when the first deadline moved closer.
+    pub(super) alarm: Notify,
+    keep_settled: Duration,
+}
+
+#[derive(Default)]
+struct Table {
+    entries: HashMap<ChallengeId, Entry>,
+    codes: HashMap<UserCode, ChallengeId>,
+    due: BTreeSet<(Timestamp, ChallengeId)>,
+}
+
+struct Entry {
+    record: watch::Sender<Arc<ChallengeRecord>>,
+    due: Timestamp,
+}
+
+impl Live {
+    pub(super) fn new(keep_settled: Duration) -> Self {
+        Self {
+            table: Mutex::default(),
+            changes: watch::Sender::new(0),
+            alarm: Notify::new(),
+            keep_settled,
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a committed state known and wakes whoever waits for it. An older state than the known one changes nothing.
+    pub(super) fn publish(&self, record: Arc<ChallengeRecord>) -> watch::Receiver<Arc<ChallengeRecord>> {
+        let (id, code) = (record.question().id, record.question().code.clone());
+        let due = record
+            .settled_at()
+            .map_or(record.question().expires_at, |at| at + self.keep_settled);
+        let mut table = self.table();
+        let table = &mut *table;
+        let updates = match table.entries.get_mut(&id) {
+            Some(entry) => {
+                let newer = entry.record.send_if_modified(|known| {
+                    let newer = record.revision() > known.revision();
+                    if newer {
+                        *known = record;
+                    }
+                    newer
+                });
+                if newer {
+                    table.due.remove(&(entry.due, id));
+                    table.due.insert((due, id));
+                    entry.due = due;
+                }
+                entry.record.subscribe()
+            }
+            None => {
+                let (sender, updates) = watch::channel(record);
+                table.entries.insert(id, Entry { record: sender, due });
+                table.codes.insert(code, id);
+                table.due.insert((due, id));
+                updates
+            }
+        };
+        if table.due.first().is_some_and(|(first, _)| *first >= due) {
+            self.alarm.notify_one();
+        }
+        self.changes.send_modify(|count| *count += 1);
+        updates
+    }
+
+    pub(super) fn subscribe(&self, id: ChallengeId) -> Option<watch::Receiver<Arc<ChallengeRecord>>> {
+        self.table().entries.get(&id).map(|entry| entry.record.subscribe())
+    }
+
+    pub(super) fn get(&self, id: ChallengeId) -> Option<Arc<ChallengeRecord>> {
+        self.table()
+            .entries
+            .get(&id)
+            .map(|entry| Arc::clone(&entry.record.borrow()))
+    }
+
+    pub(super) fn by_code(&self, code: &UserCode) -> Option<Arc<ChallengeRecord>> {
+        let table = self.table();
+        let entry = table.entries.get(table.codes.get(code)?)?;
+        Some(Arc::clone(&entry.record.borrow()))
+    }
+
+    /// Everything that waits, in no order.
+    pub(super) fn pending(&self) -> Vec<Arc<ChallengeRecord>> {
+        let table = self.table();
+        let records = table.entries.values().map(|entry| Arc::clone(&entry.record.borrow()));
+        records.filter(|record| record.is_pending()).collect()
+    }
+
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// When something is due next.
+    pub(super) fn next_due(&self) -> Option<Timestamp> {
+        self.table().due.first().map(|(due, _)| *due)
+    }
+
+    /// Forgets the settled questions that are due and returns the waiting ones, whose time is over.
+    pub(super) fn overdue(&self, now: Timestamp) -> Vec<Arc<ChallengeRecord>> {
+        let mut table = self.table();
+        let table = &mut *table;
+        let mut waiting = Vec::new();
+        while let Some((due, id)) = table.due.first().copied().filter(|(due, _)| *due <= now) {
+            table.due.remove(&(due, id));
+            let Some(entry) = table.entries.get(&id) else { continue };
+            let record = Arc::clone(&entry.record.borrow());
+            if record.is_pending() {
+                waiting.push(record);
+            } else {
+                table.entries.remove(&id);
+                // A code may have been drawn again meanwhile; only its own entry goes.
+                if table.codes.get(&record.question().code) == Some(&id) {
+                    table.codes.remove(&record.question().code);
+                }
+            }
+        }
+        waiting
+    }
+
+    /// Looks at a waiting question again later: its end could not be written.
+    pub(super) fn postpone(&self, id: ChallengeId, due: Timestamp) {
+        let mut table = self.table();
+        let table = &mut *table;
+        if let Some(entry) = table.entries.get_mut(&id) {
+            table.due.remove(&(entry.due, id));
+            table.due.insert((due, id));
+            entry.due = due;
+        }
+    }
+}

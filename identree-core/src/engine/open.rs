@@ -1,0 +1,121 @@
+//! Asking.
+
+use std::sync::Arc;
+
+use super::plan::{self, Asked, Plan};
+use super::{Ask, Engine, EngineError, Opened};
+use crate::challenge::{ChallengeRecord, Question, UserCode};
+use crate::id::{ChallengeId, Nonce};
+use crate::policy::PolicyInput;
+use crate::rng;
+use crate::store::StoreError;
+
+impl Engine {
+    /// Opens a question, or finds the one that this nonce has opened before.
+    ///
+    /// A rule may settle it at once; then the verdict is there already.
+    ///
+    /// # Errors
+    /// [`EngineError::NonceReused`] if the nonce stands for another question; others if the question could not be
+    /// written. An error is never an answer.
+    ///
+    /// # Cancel safety
+    /// A dropped call may have opened the question; the same nonce finds it.
+    pub async fn open(&self, ask: Ask<'_>) -> Result<Opened, EngineError> {
+        let nonce = ask
+            .nonce
+            .unwrap_or_else(|| Nonce::from_bytes(rng::bytes(&self.0.entropy)));
+        let id = ChallengeId::derive(ask.challenge.target(), &nonce);
+        if let Some(known) = self.0.live.get(id) {
+            return self.again(&ask, known).await;
+        }
+        let plan = self.plan(&ask, id, nonce).await?;
+        match self.commit(plan).await {
+            Ok(record) => {
+                let verdict = self.verdict(&record).await?;
+                Ok(Opened { record, verdict })
+            }
+            // Only the id can be in the way: this nonce has asked before, long ago or on another replica.
+            Err(EngineError::Store(StoreError::Conflict)) => match self.0.store.challenge(id).await? {
+                Some(known) => {
+                    self.0.live.publish(Arc::clone(&known));
+                    self.again(&ask, known).await
+                }
+                None => Err(EngineError::Store(StoreError::Conflict)),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn plan(&self, ask: &Ask<'_>, id: ChallengeId, nonce: Nonce) -> Result<Plan, EngineError> {
+        let now = self.0.clock.now();
+        let directory = self.0.directory.snapshot();
+        let challenge = ask.challenge;
+        let question = Question {
+            id,
+            code: UserCode::from_entropy(&self.0.entropy),
+            nonce,
+            kind: challenge.kind(),
+            requester: challenge.requester().clone(),
+            target: challenge.target().clone(),
+            target_groups: challenge.target_groups().to_vec(),
+            run_as: challenge.run_as().cloned(),
+            command: challenge.command().map(str::to_owned),
+            summary: challenge.summary(),
+            payload_sha256: challenge.payload().sha256(),
+            requirement: None,
+            policy_revision: self.0.policy.revision(),
+            created_at: now,
+            expires_at: now + ask.life.unwrap_or(self.0.settings.question_life),
+        };
+        let outcome = self
+            .0
+            .policy
+            .evaluate(&policy_input(&question, now, &directory))
+            .await?;
+        Ok(plan::open(Asked { question, outcome }, &directory, self.event_id()))
+    }
+
+    /// The same question once more.
+    async fn again(&self, ask: &Ask<'_>, known: Arc<ChallengeRecord>) -> Result<Opened, EngineError> {
+        let question = known.question();
+        let same = question.payload_sha256 == ask.challenge.payload().sha256()
+            && question.kind == ask.challenge.kind()
+            && question.requester == *ask.challenge.requester()
+            && question.run_as.as_ref() == ask.challenge.run_as();
+        if !same {
+            return Err(EngineError::NonceReused);
+        }
+        let verdict = self.verdict(&known).await?;
+        Ok(Opened { record: known, verdict })
+    }
+
+    /// Commits a plan and makes it known. Runs to its end even when the caller goes away.
+    pub(super) async fn commit(&self, plan: Plan) -> Result<Arc<ChallengeRecord>, EngineError> {
+        let engine = self.clone();
+        let task = self.0.tasks.spawn(async move {
+            engine.0.store.commit(plan.batch).await?;
+            engine.0.live.publish(Arc::clone(&plan.next));
+            Ok(plan.next)
+        });
+        task.await.map_err(|_| EngineError::ShuttingDown)?
+    }
+}
+
+/// What the policy may look at, from the question as stored.
+pub(super) fn policy_input<'a>(
+    question: &'a Question,
+    now: crate::time::Timestamp,
+    directory: &'a crate::directory::Snapshot,
+) -> PolicyInput<'a> {
+    PolicyInput {
+        kind: &question.kind,
+        requester: &question.requester,
+        target: &question.target,
+        target_groups: &question.target_groups,
+        command: question.command.as_deref(),
+        run_as: question.run_as.as_ref(),
+        now,
+        directory,
+    }
+}

@@ -1,0 +1,90 @@
+//! Ends questions whose time is over, and forgets what has been kept long enough.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use super::{Engine, Inner, plan};
+use crate::challenge::ChallengeRecord;
+use crate::store::StoreError;
+use crate::time::Timestamp;
+
+/// How soon an end that could not be written is tried again.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// How often the store is swept.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// The most that one sweep removes, so that it never blocks the writer for long.
+const SWEEP_LIMIT: u32 = 500;
+
+/// Starts the task. It holds the engine weakly: an engine that everybody has dropped is gone.
+pub(super) fn start(engine: &Engine) {
+    let weak = Arc::downgrade(&engine.0);
+    let stopped = engine.0.tasks.stopped();
+    engine.0.tasks.spawn(async move {
+        tokio::select! {
+            () = stopped => {}
+            () = run(weak) => {}
+        }
+    });
+}
+
+async fn run(weak: Weak<Inner>) {
+    let mut next_sweep = Timestamp::default();
+    loop {
+        let (alarm, sleep) = {
+            let Some(inner) = weak.upgrade() else { return };
+            let engine = Engine(inner);
+            let now = engine.0.clock.now();
+            for record in engine.0.live.overdue(now) {
+                end(&engine, record, now).await;
+            }
+            if now >= next_sweep {
+                let more = sweep(&engine, now).await;
+                next_sweep = now + if more { TRY_AGAIN } else { SWEEP_EVERY };
+            }
+            let due = engine.0.live.next_due().map_or(next_sweep, |due| due.min(next_sweep));
+            let sleep = engine.0.clock.sleep_until(due);
+            let live = Arc::clone(&engine.0.live);
+            (async move { live.alarm.notified().await }, sleep)
+        };
+        tokio::select! {
+            () = alarm => {}
+            () = sleep => {}
+        }
+    }
+}
+
+/// Writes the end of one question. Somebody else may have been faster: then their state counts.
+async fn end(engine: &Engine, record: Arc<ChallengeRecord>, now: Timestamp) {
+    let id = record.question().id;
+    let Some(plan) = plan::expire(&record, engine.event_id(), now) else {
+        return;
+    };
+    match engine.commit(plan).await {
+        Ok(_) => {}
+        Err(super::EngineError::Store(StoreError::Conflict)) => match engine.0.store.challenge(id).await {
+            Ok(Some(stored)) => {
+                engine.0.live.publish(stored);
+            }
+            Ok(None) | Err(_) => engine.0.live.postpone(id, now + TRY_AGAIN),
+        },
+        Err(error) => {
+            tracing::warn!(challenge.id = %id, error = &error as &dyn std::error::Error, "an expiry could not be written; trying again");
+            engine.0.live.postpone(id, now + TRY_AGAIN);
+        }
+    }
+}
+
+/// Removes what is over; true if there may be more.
+async fn sweep(engine: &Engine, now: Timestamp) -> bool {
+    let settled_before = now - engine.0.settings.retention;
+    match engine.0.store.sweep(now, settled_before, SWEEP_LIMIT).await {
+        Ok(gone) => gone >= u64::from(SWEEP_LIMIT),
+        Err(error) => {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the store could not be swept; trying again"
+            );
+            false
+        }
+    }
+}

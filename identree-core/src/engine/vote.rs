@@ -1,0 +1,95 @@
+//! Deciding, and taking back.
+
+use std::sync::Arc;
+
+use super::open::policy_input;
+use super::plan::{self, Ballot, Facts, Planned};
+use super::{Engine, EngineError, Refusal, Verdict, Vote, VoteRefusal};
+use crate::actor::Actor;
+use crate::challenge::ChallengeRecord;
+use crate::id::ChallengeId;
+use crate::store::StoreError;
+
+/// How often a vote is planned again after somebody else's change. Each round means that another vote was counted.
+const ROUNDS: usize = 64;
+
+impl Engine {
+    /// Takes one person's vote. Of simultaneous votes exactly one settles the question.
+    ///
+    /// # Errors
+    /// [`EngineError`] if the vote could not be written; a vote that does not count is
+    /// [`Verdict::Refused`] with [`Refusal::Vote`].
+    pub async fn vote(&self, id: ChallengeId, by: &Actor, vote: Vote) -> Result<Verdict, EngineError> {
+        let ballot = Ballot { by, vote: &vote };
+        for _ in 0..ROUNDS {
+            let Some(record) = self.record(id).await? else {
+                return Ok(not_found());
+            };
+            let now = self.0.clock.now();
+            let directory = self.0.directory.snapshot();
+            let current = self
+                .0
+                .policy
+                .evaluate(&policy_input(record.question(), now, &directory))
+                .await?;
+            let facts = Facts {
+                directory: &directory,
+                admin_groups: &self.0.settings.admin_groups,
+                current: &current,
+                now,
+            };
+            let planned = plan::vote(&record, &ballot, &facts, self.event_id());
+            match self.carry_out(planned).await {
+                Err(EngineError::Store(StoreError::Conflict)) => self.reload(id).await?,
+                done => return done,
+            }
+        }
+        Err(EngineError::Store(StoreError::Conflict))
+    }
+
+    /// Takes a question back: only the person who asked may.
+    ///
+    /// # Errors
+    /// [`EngineError`] if it could not be written.
+    pub async fn cancel(&self, id: ChallengeId, by: &Actor) -> Result<Verdict, EngineError> {
+        for _ in 0..ROUNDS {
+            let Some(record) = self.record(id).await? else {
+                return Ok(not_found());
+            };
+            let planned = plan::cancel(&record, by, self.event_id(), self.0.clock.now());
+            match self.carry_out(planned).await {
+                Err(EngineError::Store(StoreError::Conflict)) => self.reload(id).await?,
+                done => return done,
+            }
+        }
+        Err(EngineError::Store(StoreError::Conflict))
+    }
+
+    async fn carry_out(&self, planned: Planned) -> Result<Verdict, EngineError> {
+        match planned {
+            Planned::Change(plan) => {
+                let record: Arc<ChallengeRecord> = self.commit(plan).await?;
+                self.verdict(&record).await
+            }
+            Planned::ChangeAndRefuse(plan, refusal) => {
+                self.commit(plan).await?;
+                Ok(Verdict::Refused(Refusal::Vote(refusal)))
+            }
+            Planned::Refuse(batch, refusal) => {
+                self.0.store.commit(batch).await?;
+                Ok(Verdict::Refused(Refusal::Vote(refusal)))
+            }
+        }
+    }
+
+    async fn reload(&self, id: ChallengeId) -> Result<(), EngineError> {
+        if let Some(stored) = self.0.store.challenge(id).await? {
+            self.0.live.publish(stored);
+        }
+        Ok(())
+    }
+}
+
+const fn not_found() -> Verdict {
+    Verdict::Refused(Refusal::Vote(VoteRefusal::NotFound))
+}
