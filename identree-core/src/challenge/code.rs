@@ -105,9 +105,8 @@ impl From<UserCode> for String {
 }
 
 #[cfg(test)]
+#[cfg(feature = "engine")]
 mod tests {
-    #![cfg(feature = "engine")]
-
     use super::*;
     use crate::rng::SeededEntropy;
 

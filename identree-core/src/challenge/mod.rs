@@ -42,9 +42,15 @@ pub trait Challenge: Debug + Send + Sync {
     fn target_groups(&self) -> &[String] {
         &[]
     }
-    /// The command as rules match it (`match_commands`): resolved path and arguments joined by single spaces.
+    /// The command as rules match it (`match_commands`), in the form of [`crate::text::command_line`]: no two different
+    /// commands look alike.
     fn command(&self) -> Option<&str> {
         None
+    }
+    /// Whether that command is exactly what will run. What a person typed is not: a rule that allows without asking
+    /// must not lean on it.
+    fn command_is_exact(&self) -> bool {
+        true
     }
 }
 

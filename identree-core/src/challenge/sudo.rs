@@ -31,7 +31,7 @@ pub struct SudoChallenge {
     target: Target,
     target_groups: Vec<String>,
     facts: SudoFacts,
-    joined: String,
+    command: String,
 }
 
 /// What the host states about one call of sudo. Bytes are bound as they are.
@@ -238,7 +238,13 @@ impl Challenge for SudoChallenge {
     }
 
     fn command(&self) -> Option<&str> {
-        Some(&self.joined)
+        Some(&self.command)
+    }
+
+    fn command_is_exact(&self) -> bool {
+        match self.facts.source {
+            CommandSource::CallerCommandLine => false,
+        }
     }
 }
 
