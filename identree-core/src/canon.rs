@@ -64,11 +64,7 @@ impl<'a> Reader<'a> {
     /// [`Malformed`] if the first field is another purpose.
     pub fn new(bytes: &'a [u8], purpose: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Self(bytes);
-        if reader.take()? == purpose {
-            Ok(reader)
-        } else {
-            Err(Malformed)
-        }
+        if reader.take()? == purpose { Ok(reader) } else { Err(Malformed) }
     }
 
     /// The next field.

@@ -81,11 +81,7 @@ impl HostSecret {
     /// [`CredentialError::Secret`] for anything but 64 lower-case hexadecimal digits.
     pub fn parse(text: &str) -> Result<Self, CredentialError> {
         let mut key = [0; 32];
-        if unhex(text, &mut key) {
-            Ok(Self(Secret::new(key)))
-        } else {
-            Err(CredentialError::Secret)
-        }
+        if unhex(text, &mut key) { Ok(Self(Secret::new(key))) } else { Err(CredentialError::Secret) }
     }
 
     /// The text for the host's `client.conf`; shown once.
@@ -168,10 +164,7 @@ impl Authorization {
         let (mut version, mut host, mut time, mut mac) = (None, None, None, None);
         for parameter in parameters.split(',') {
             let (key, value) = parameter.trim().split_once('=').ok_or(BAD)?;
-            let value = value
-                .strip_prefix('"')
-                .and_then(|value| value.strip_suffix('"'))
-                .unwrap_or(value);
+            let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
             let slot = match key {
                 "v" => &mut version,
                 "host" => &mut host,
@@ -205,11 +198,7 @@ impl fmt::Display for Authorization {
     /// The header's value.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { host, time_secs, mac } = self;
-        write!(
-            f,
-            "{SCHEME} v=1, host=\"{host}\", time=\"{time_secs}\", mac=\"{}\"",
-            hex(mac)
-        )
+        write!(f, "{SCHEME} v=1, host=\"{host}\", time=\"{time_secs}\", mac=\"{}\"", hex(mac))
     }
 }
 
@@ -222,25 +211,14 @@ mod tests {
     }
 
     fn request<'a>(host: &'a HostName, body: &'a [u8]) -> Request<'a> {
-        Request {
-            method: "POST",
-            authority: "id.example",
-            target: "/api/challenge",
-            host,
-            time_secs: 1000,
-            body,
-        }
+        Request { method: "POST", authority: "id.example", target: "/api/challenge", host, time_secs: 1000, body }
     }
 
     #[test]
     fn each_host_and_generation_has_its_own_secret() {
         let master = MasterSecret::parse(&"m".repeat(32)).unwrap();
         let (a, b) = (host(), HostName::parse("web2").unwrap());
-        let secrets = [
-            master.host_secret(&a, 1),
-            master.host_secret(&a, 2),
-            master.host_secret(&b, 1),
-        ];
+        let secrets = [master.host_secret(&a, 1), master.host_secret(&a, 2), master.host_secret(&b, 1)];
         for (i, one) in secrets.iter().enumerate() {
             for (j, other) in secrets.iter().enumerate() {
                 assert_eq!(i == j, one.0.matches(other.0.expose()));
@@ -260,19 +238,10 @@ mod tests {
         assert!(secret.verify(&base, &mac));
         for changed in [
             Request { method: "GET", ..base },
-            Request {
-                authority: "evil.example",
-                ..base
-            },
-            Request {
-                target: "/api/challenge?x",
-                ..base
-            },
+            Request { authority: "evil.example", ..base },
+            Request { target: "/api/challenge?x", ..base },
             Request { host: &other, ..base },
-            Request {
-                time_secs: 1001,
-                ..base
-            },
+            Request { time_secs: 1001, ..base },
             Request { body: b"[]", ..base },
         ] {
             assert!(!secret.verify(&changed, &mac));
@@ -281,19 +250,11 @@ mod tests {
 
     #[test]
     fn the_header_round_trips_and_is_strict() {
-        let header = Authorization {
-            host: host(),
-            time_secs: 1000,
-            mac: [7; 32],
-        };
+        let header = Authorization { host: host(), time_secs: 1000, mac: [7; 32] };
         assert_eq!(Authorization::parse(&header.to_string()).unwrap(), header);
-        for bad in [
-            "",
-            "Bearer x",
-            "Identree-HMAC-SHA256 v=2",
-            &format!("{header}, host=\"web2\""),
-            &format!("{header}, x=1"),
-        ] {
+        for bad in
+            ["", "Bearer x", "Identree-HMAC-SHA256 v=2", &format!("{header}, host=\"web2\""), &format!("{header}, x=1")]
+        {
             assert_eq!(Authorization::parse(bad), Err(CredentialError::Header), "{bad}");
         }
         assert_eq!(header.clock_off(Timestamp::from_secs(1090)), None);

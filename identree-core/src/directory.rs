@@ -34,10 +34,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// From people; of two with one name the later counts.
     pub fn new(revision: Revision, people: impl IntoIterator<Item = Person>) -> Self {
-        Self {
-            revision,
-            people: people.into_iter().map(|person| (person.name.clone(), person)).collect(),
-        }
+        Self { revision, people: people.into_iter().map(|person| (person.name.clone(), person)).collect() }
     }
 
     /// Which state this is.

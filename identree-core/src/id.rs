@@ -55,11 +55,7 @@ fn check(what: &'static str, max: usize, text: &str, allowed: impl Fn(usize, cha
         return Err(NameError::TooLong { what, max });
     }
     match text.char_indices().find(|&(at, c)| !allowed(at, c)) {
-        Some((at, c)) => Err(NameError::Character {
-            what,
-            shown: visible(&c.to_string()).into_owned(),
-            at,
-        }),
+        Some((at, c)) => Err(NameError::Character { what, shown: visible(&c.to_string()).into_owned(), at }),
         None => Ok(()),
     }
 }
@@ -321,15 +317,9 @@ mod tests {
             "user name may not contain '\\u{202e}' at byte 2"
         );
         assert_eq!(UserName::parse("").unwrap_err(), NameError::Empty { what: "user name" });
-        assert!(matches!(
-            UserName::parse(&"a".repeat(129)),
-            Err(NameError::TooLong { max: 128, .. })
-        ));
+        assert!(matches!(UserName::parse(&"a".repeat(129)), Err(NameError::TooLong { max: 128, .. })));
         assert!(ChallengeId::parse("00").is_err());
-        assert!(
-            ChallengeId::parse(&"AB".repeat(16)).is_err(),
-            "upper case is another text"
-        );
+        assert!(ChallengeId::parse(&"AB".repeat(16)).is_err(), "upper case is another text");
     }
 
     #[test]

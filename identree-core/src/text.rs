@@ -54,10 +54,7 @@ pub fn visible_bytes(bytes: &[u8]) -> String {
 /// A command line as a person reads it: arguments joined by spaces, quoted as a shell would need it where that matters,
 /// hidden characters and invalid bytes written out. For reading, not for running.
 pub fn command_line<A: AsRef<[u8]>>(argv: &[A]) -> String {
-    argv.iter()
-        .map(|argument| quoted(argument.as_ref()))
-        .collect::<Vec<_>>()
-        .join(" ")
+    argv.iter().map(|argument| quoted(argument.as_ref())).collect::<Vec<_>>().join(" ")
 }
 
 fn quoted(argument: &[u8]) -> String {
@@ -130,11 +127,7 @@ pub(crate) mod hex32 {
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         let mut bytes = [0; 32];
-        if super::unhex(&text, &mut bytes) {
-            Ok(bytes)
-        } else {
-            Err(D::Error::custom("not 64 hexadecimal digits"))
-        }
+        if super::unhex(&text, &mut bytes) { Ok(bytes) } else { Err(D::Error::custom("not 64 hexadecimal digits")) }
     }
 }
 
@@ -146,19 +139,13 @@ mod tests {
 
     #[test]
     fn hidden_characters_are_written_out() {
-        assert_eq!(
-            visible("rm\u{202e}fdp.exe\u{200b}\x1b[2J\n"),
-            "rm\\u{202e}fdp.exe\\u{200b}\\u{1b}[2J\\n"
-        );
+        assert_eq!(visible("rm\u{202e}fdp.exe\u{200b}\x1b[2J\n"), "rm\\u{202e}fdp.exe\\u{200b}\\u{1b}[2J\\n");
         assert_eq!(visible_bytes(b"a\xffb"), "a\\xffb");
     }
 
     #[test]
     fn command_lines_read_as_typed() {
-        assert_eq!(
-            command_line(&["sudo", "sh", "-c", "rm -rf 'x'"]),
-            r"sudo sh -c 'rm -rf '\''x'\'''"
-        );
+        assert_eq!(command_line(&["sudo", "sh", "-c", "rm -rf 'x'"]), r"sudo sh -c 'rm -rf '\''x'\'''");
         assert_eq!(command_line(&[&b"echo"[..], b"", b"a\nb\xff"]), r"echo '' $'a\nb\xff'");
     }
 

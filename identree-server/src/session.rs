@@ -47,9 +47,7 @@ impl SessionToken {
     }
 
     fn csrf(&self) -> CsrfToken {
-        CsrfToken(Secret::new(hex(&sha256(
-            format!("identree csrf v1 {}", self.0.expose()).as_bytes(),
-        ))))
+        CsrfToken(Secret::new(hex(&sha256(format!("identree csrf v1 {}", self.0.expose()).as_bytes()))))
     }
 }
 
@@ -95,18 +93,12 @@ impl Stored {
 
     fn put(&self) -> Result<Put, StoreError> {
         let bytes = serde_json::to_vec(self).map_err(corrupt)?;
-        Ok(Put {
-            bytes,
-            expires_at: Some(self.ends()),
-        })
+        Ok(Put { bytes, expires_at: Some(self.ends()) })
     }
 }
 
 fn corrupt(source: serde_json::Error) -> StoreError {
-    StoreError::Corrupt {
-        table: "web-sessions",
-        source: Box::new(source),
-    }
+    StoreError::Corrupt { table: "web-sessions", source: Box::new(source) }
 }
 
 /// All browser sessions.
@@ -129,17 +121,8 @@ impl Sessions {
     pub fn begin(&self, user: UserName, proven_at: Timestamp) -> Result<(SessionToken, Change), StoreError> {
         let now = self.parts.now();
         let token = SessionToken(Secret::new(hex(&bytes::<32>(&*self.parts.entropy))));
-        let stored = Stored {
-            user,
-            proven_at,
-            created_at: now,
-            seen_at: now,
-        };
-        let change = Change::Document {
-            key: token.key(),
-            expect: None,
-            put: Some(stored.put()?),
-        };
+        let stored = Stored { user, proven_at, created_at: now, seen_at: now };
+        let change = Change::Document { key: token.key(), expect: None, put: Some(stored.put()?) };
         Ok((token, change))
     }
 
@@ -162,11 +145,7 @@ impl Sessions {
         let mut revision = document.revision;
         if now.since(stored.seen_at) >= TOUCH {
             stored.seen_at = now;
-            let change = Change::Document {
-                key: key.clone(),
-                expect: Some(revision),
-                put: Some(stored.put()?),
-            };
+            let change = Change::Document { key: key.clone(), expect: Some(revision), put: Some(stored.put()?) };
             match self.parts.store.commit(Batch::unrecorded(vec![change])).await {
                 Ok(()) => revision += 1,
                 // Another request of this session was faster, or the session was ended meanwhile: the next read tells.
@@ -175,12 +154,7 @@ impl Sessions {
             }
         }
         let actor = Actor::vouched(BY, stored.user, stored.proven_at, Strength::SignedIn);
-        Ok(Some(Session {
-            actor,
-            csrf: token.csrf(),
-            key,
-            revision,
-        }))
+        Ok(Some(Session { actor, csrf: token.csrf(), key, revision }))
     }
 
     /// Ends a session, for good and everywhere.
@@ -191,11 +165,7 @@ impl Sessions {
         use identree_core::audit::EventKind;
         let mut revision = session.revision;
         loop {
-            let change = Change::Document {
-                key: session.key.clone(),
-                expect: Some(revision),
-                put: None,
-            };
+            let change = Change::Document { key: session.key.clone(), expect: Some(revision), put: None };
             let mut event = self.parts.event(EventKind::SignedOut).by(&session.actor);
             event.subject = Some(session.actor.name().clone());
             match self.parts.store.commit(Batch::of(change, event)).await {

@@ -37,11 +37,8 @@ impl UserCode {
     /// # Errors
     /// [`CodeError`] for anything else.
     pub fn parse(text: &str) -> Result<Self, CodeError> {
-        let typed: Vec<u8> = text
-            .bytes()
-            .filter(|b| !matches!(b, b'-' | b' '))
-            .map(|b| b.to_ascii_uppercase())
-            .collect();
+        let typed: Vec<u8> =
+            text.bytes().filter(|b| !matches!(b, b'-' | b' ')).map(|b| b.to_ascii_uppercase()).collect();
         let symbols: &[u8; 12] = typed.as_slice().try_into().map_err(|_| CodeError)?;
         let (letters, digits) = symbols.split_at(6);
         if !letters.iter().all(|b| LETTERS.contains(b)) || !digits.iter().all(u8::is_ascii_digit) {
@@ -116,20 +113,10 @@ mod tests {
         for _ in 0..500 {
             let code = UserCode::from_entropy(&entropy);
             assert_eq!(UserCode::parse(code.as_str()), Ok(code.clone()));
-            assert_eq!(
-                UserCode::parse(&code.as_str().to_lowercase().replace('-', "")),
-                Ok(code.clone())
-            );
+            assert_eq!(UserCode::parse(&code.as_str().to_lowercase().replace('-', "")), Ok(code.clone()));
             assert_eq!(code.number().len(), 6);
         }
-        for bad in [
-            "",
-            "ABCDEF-12345",
-            "ABCDEI-123456",
-            "ABCDEF-12345X",
-            "ABCDEF-1234567",
-            "ÄBCDEF-123456",
-        ] {
+        for bad in ["", "ABCDEF-12345", "ABCDEI-123456", "ABCDEF-12345X", "ABCDEF-1234567", "ÄBCDEF-123456"] {
             assert_eq!(UserCode::parse(bad), Err(CodeError), "{bad}");
         }
     }

@@ -17,18 +17,8 @@ pub struct FreeChallenge {
 impl FreeChallenge {
     /// Starts a question: what sort, who asks, about what, and what would happen.
     pub fn new(kind: ChallengeKind, requester: UserName, target: Target, action: impl Into<String>) -> Self {
-        let summary = Summary {
-            action: action.into(),
-            reason: None,
-            details: Vec::new(),
-        };
-        Self {
-            kind,
-            requester,
-            target,
-            summary,
-            run_as: None,
-        }
+        let summary = Summary { action: action.into(), reason: None, details: Vec::new() };
+        Self { kind, requester, target, summary, run_as: None }
     }
 
     /// The same question with a reason.
@@ -41,10 +31,7 @@ impl FreeChallenge {
     /// The same question with one more line for the approver.
     #[must_use]
     pub fn with_detail(mut self, label: impl Into<String>, value: impl Into<String>) -> Self {
-        self.summary.details.push(Detail {
-            label: Label::Other(label.into()),
-            value: value.into(),
-        });
+        self.summary.details.push(Detail { label: Label::Other(label.into()), value: value.into() });
         self
     }
 

@@ -134,20 +134,12 @@ pub struct AlreadySettled;
 impl ChallengeRecord {
     /// A new question that waits.
     pub const fn pending(question: Question) -> Self {
-        Self {
-            question,
-            state: State::Pending { votes: Vec::new() },
-            revision: 1,
-        }
+        Self { question, state: State::Pending { votes: Vec::new() }, revision: 1 }
     }
 
     /// A new question that a rule settles at once.
     pub const fn settled(question: Question, at: Timestamp, how: Settled) -> Self {
-        Self {
-            question,
-            state: State::Settled { at, how },
-            revision: 1,
-        }
+        Self { question, state: State::Settled { at, how }, revision: 1 }
     }
 
     /// What was asked.
@@ -173,11 +165,7 @@ impl ChallengeRecord {
     /// The approvals so far; of a granted question, those that granted it.
     pub fn votes(&self) -> &[CastVote] {
         match &self.state {
-            State::Pending { votes }
-            | State::Settled {
-                how: Settled::Granted(GrantedBy::Votes(votes)),
-                ..
-            } => votes,
+            State::Pending { votes } | State::Settled { how: Settled::Granted(GrantedBy::Votes(votes)), .. } => votes,
             State::Settled { .. } => &[],
         }
     }
@@ -192,10 +180,7 @@ impl ChallengeRecord {
 
     /// Approvals it needs as opened.
     pub fn needed(&self) -> u32 {
-        self.question
-            .requirement
-            .as_ref()
-            .map_or(1, |requirement| requirement.approvals.get())
+        self.question.requirement.as_ref().map_or(1, |requirement| requirement.approvals.get())
     }
 
     /// One more approval; with `need` of them the question is granted.
@@ -211,18 +196,11 @@ impl ChallengeRecord {
         votes.push(vote);
         let enough = u32::try_from(votes.len()).unwrap_or(u32::MAX) >= need.max(1);
         let state = if enough {
-            State::Settled {
-                at,
-                how: Settled::Granted(GrantedBy::Votes(votes)),
-            }
+            State::Settled { at, how: Settled::Granted(GrantedBy::Votes(votes)) }
         } else {
             State::Pending { votes }
         };
-        Ok(Self {
-            question: self.question,
-            state,
-            revision: self.revision + 1,
-        })
+        Ok(Self { question: self.question, state, revision: self.revision + 1 })
     }
 
     /// Ends the question without a yes: denied, expired, cancelled or refused by a rule.
@@ -239,11 +217,7 @@ impl ChallengeRecord {
             NotGranted::Cancelled { by } => Settled::Cancelled { by },
             NotGranted::Refused { rule, text } => Settled::Refused { rule, text },
         };
-        Ok(Self {
-            question: self.question,
-            state: State::Settled { at, how },
-            revision: self.revision + 1,
-        })
+        Ok(Self { question: self.question, state: State::Settled { at, how }, revision: self.revision + 1 })
     }
 
     /// The answer of a settled question, made from the record alone: the same bytes wherever and whenever it is made.
@@ -256,10 +230,7 @@ impl ChallengeRecord {
         let mut extra = |key: &str, value: &str| extras.push((key.to_owned(), value.to_owned()));
         let decision = match how {
             Settled::Granted(GrantedBy::Votes(votes)) => {
-                extra(
-                    "by",
-                    &votes.iter().map(|vote| vote.by.as_str()).collect::<Vec<_>>().join(","),
-                );
+                extra("by", &votes.iter().map(|vote| vote.by.as_str()).collect::<Vec<_>>().join(","));
                 Decision::Granted
             }
             Settled::Granted(GrantedBy::Rule(rule)) => {
@@ -348,11 +319,7 @@ mod tests {
             target_groups: vec![],
             run_as: None,
             command: None,
-            summary: Summary {
-                action: "whoami".into(),
-                reason: None,
-                details: vec![],
-            },
+            summary: Summary { action: "whoami".into(), reason: None, details: vec![] },
             payload_sha256: [3; 32],
             requirement: None,
             policy_revision: Revision::default(),
@@ -390,13 +357,7 @@ mod tests {
             Step::Deny => record.end(at, NotGranted::Denied { by, reason: None }),
             Step::Expire => record.end(at, NotGranted::Expired),
             Step::Cancel => record.end(at, NotGranted::Cancelled { by }),
-            Step::Refuse => record.end(
-                at,
-                NotGranted::Refused {
-                    rule: None,
-                    text: String::new(),
-                },
-            ),
+            Step::Refuse => record.end(at, NotGranted::Refused { rule: None, text: String::new() }),
         }
     }
 

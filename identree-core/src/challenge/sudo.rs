@@ -96,47 +96,17 @@ impl SudoChallenge {
     /// [`SudoError`] says what is missing or too long; nothing is cut.
     pub fn new(target: Target, target_groups: Vec<String>, facts: SudoFacts) -> Result<Self, SudoError> {
         let too_long = |what, length: usize, max| {
-            if length > max {
-                Err(SudoError::TooLong { what, max })
-            } else {
-                Ok(())
-            }
+            if length > max { Err(SudoError::TooLong { what, max }) } else { Ok(()) }
         };
         if facts.argv.first().is_none_or(Vec::is_empty) {
             return Err(SudoError::NoCommand);
         }
-        too_long(
-            "command",
-            facts.argv.iter().map(|a| a.len() + 1).sum(),
-            Self::MAX_COMMAND_BYTES,
-        )?;
-        too_long(
-            "working directory",
-            facts.cwd.as_ref().map_or(0, Vec::len),
-            Self::MAX_CWD_BYTES,
-        )?;
-        too_long(
-            "terminal name",
-            facts.tty.as_ref().map_or(0, String::len),
-            Self::MAX_TTY_BYTES,
-        )?;
-        too_long(
-            "reason",
-            facts.reason.as_ref().map_or(0, String::len),
-            Self::MAX_REASON_BYTES,
-        )?;
-        let joined = facts
-            .argv
-            .iter()
-            .map(|a| visible_bytes(a))
-            .collect::<Vec<_>>()
-            .join(" ");
-        Ok(Self {
-            target,
-            target_groups,
-            facts,
-            joined,
-        })
+        too_long("command", facts.argv.iter().map(|a| a.len() + 1).sum(), Self::MAX_COMMAND_BYTES)?;
+        too_long("working directory", facts.cwd.as_ref().map_or(0, Vec::len), Self::MAX_CWD_BYTES)?;
+        too_long("terminal name", facts.tty.as_ref().map_or(0, String::len), Self::MAX_TTY_BYTES)?;
+        too_long("reason", facts.reason.as_ref().map_or(0, String::len), Self::MAX_REASON_BYTES)?;
+        let command = command_line(&facts.argv);
+        Ok(Self { target, target_groups, facts, command })
     }
 
     /// What the host stated.
@@ -159,65 +129,27 @@ impl Challenge for SudoChallenge {
     }
 
     fn summary(&self) -> Summary {
-        let SudoFacts {
-            service,
-            run_as,
-            argv,
-            cwd,
-            tty,
-            reason,
-            ..
-        } = &self.facts;
-        let run_as = run_as
-            .group
-            .as_ref()
-            .map_or_else(|| run_as.user.to_string(), |group| format!("{}:{group}", run_as.user));
-        let mut details = vec![Detail {
-            label: Label::RunAs,
-            value: run_as,
-        }];
+        let SudoFacts { service, run_as, argv, cwd, tty, reason, .. } = &self.facts;
+        let run_as =
+            run_as.group.as_ref().map_or_else(|| run_as.user.to_string(), |group| format!("{}:{group}", run_as.user));
+        let mut details = vec![Detail { label: Label::RunAs, value: run_as }];
         if let Some(cwd) = cwd {
-            details.push(Detail {
-                label: Label::Directory,
-                value: visible_bytes(cwd),
-            });
+            details.push(Detail { label: Label::Directory, value: visible_bytes(cwd) });
         }
         if let Some(tty) = tty {
-            details.push(Detail {
-                label: Label::Terminal,
-                value: tty.clone(),
-            });
+            details.push(Detail { label: Label::Terminal, value: tty.clone() });
         }
-        details.push(Detail {
-            label: Label::Service,
-            value: service.to_string(),
-        });
-        Summary {
-            action: command_line(argv),
-            reason: reason.clone(),
-            details,
-        }
+        details.push(Detail { label: Label::Service, value: service.to_string() });
+        Summary { action: command_line(argv), reason: reason.clone(), details }
     }
 
     fn payload(&self) -> Payload {
-        let SudoFacts {
-            service,
-            requester,
-            run_as,
-            source,
-            argv,
-            cwd,
-            tty,
-            reason,
-        } = &self.facts;
+        let SudoFacts { service, requester, run_as, source, argv, cwd, tty, reason } = &self.facts;
         let mut writer = Writer::new(b"identree sudo payload v1");
         writer.put_text(service.as_str());
         writer.put_text(requester.as_str());
         writer.put_text(run_as.user.as_str());
-        put_optional(
-            &mut writer,
-            run_as.group.as_ref().map(|group| group.as_str().as_bytes()),
-        );
+        put_optional(&mut writer, run_as.group.as_ref().map(|group| group.as_str().as_bytes()));
         writer.put_text(source.as_str());
         writer.put_number(argv.len() as u64);
         for argument in argv {
@@ -263,10 +195,7 @@ mod tests {
         SudoFacts {
             service: ServiceName::parse("sudo").unwrap(),
             requester: UserName::parse("ann").unwrap(),
-            run_as: RunAs {
-                user: UserName::parse("root").unwrap(),
-                group: None,
-            },
+            run_as: RunAs { user: UserName::parse("root").unwrap(), group: None },
             source: CommandSource::CallerCommandLine,
             argv: vec![b"sudo".to_vec(), b"whoami".to_vec()],
             cwd: Some(b"/home/ann".to_vec()),

@@ -31,9 +31,7 @@ pub struct EngineBuilder {
 
 impl fmt::Debug for EngineBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EngineBuilder")
-            .field("settings", &self.settings)
-            .finish_non_exhaustive()
+        f.debug_struct("EngineBuilder").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
 
@@ -127,10 +125,7 @@ impl EngineBuilder {
     pub async fn build(self) -> Result<Engine, StoreError> {
         let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
         let live = Live::new(self.settings.grant_life);
-        let filter = ChallengeFilter {
-            pending: Some(true),
-            requester: None,
-        };
+        let filter = ChallengeFilter { pending: Some(true), requester: None };
         let mut page = Page::first(1000);
         loop {
             let paged = store.challenges(&filter, page).await?;
@@ -142,9 +137,7 @@ impl EngineBuilder {
                 None => break,
             }
         }
-        let signer = self
-            .signer
-            .unwrap_or_else(|| Arc::new(LocalSigner::generate(&self.entropy)));
+        let signer = self.signer.unwrap_or_else(|| Arc::new(LocalSigner::generate(&self.entropy)));
         let engine = Engine(Arc::new(Inner {
             store,
             policy: self.policy.unwrap_or_else(|| Arc::new(NoPolicy)),
@@ -167,10 +160,7 @@ struct NoPolicy;
 #[async_trait]
 impl Policy for NoPolicy {
     async fn evaluate(&self, _: &PolicyInput<'_>) -> Result<Outcome, PolicyError> {
-        Ok(Outcome::Refuse {
-            rule: None,
-            text: "no policy is configured".to_owned(),
-        })
+        Ok(Outcome::Refuse { rule: None, text: "no policy is configured".to_owned() })
     }
 
     fn revision(&self) -> Revision {

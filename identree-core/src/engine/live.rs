@@ -33,12 +33,7 @@ struct Entry {
 
 impl Live {
     pub(super) fn new(keep_settled: Duration) -> Self {
-        Self {
-            table: Mutex::default(),
-            changes: watch::Sender::new(0),
-            alarm: Notify::new(),
-            keep_settled,
-        }
+        Self { table: Mutex::default(), changes: watch::Sender::new(0), alarm: Notify::new(), keep_settled }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -48,9 +43,7 @@ impl Live {
     /// Makes a committed state known and wakes whoever waits for it. An older state than the known one changes nothing.
     pub(super) fn publish(&self, record: Arc<ChallengeRecord>) -> watch::Receiver<Arc<ChallengeRecord>> {
         let (id, code) = (record.question().id, record.question().code.clone());
-        let due = record
-            .settled_at()
-            .map_or(record.question().expires_at, |at| at + self.keep_settled);
+        let due = record.settled_at().map_or(record.question().expires_at, |at| at + self.keep_settled);
         let mut table = self.table();
         let table = &mut *table;
         let updates = match table.entries.get_mut(&id) {
@@ -89,10 +82,7 @@ impl Live {
     }
 
     pub(super) fn get(&self, id: ChallengeId) -> Option<Arc<ChallengeRecord>> {
-        self.table()
-            .entries
-            .get(&id)
-            .map(|entry| Arc::clone(&entry.record.borrow()))
+        self.table().entries.get(&id).map(|entry| Arc::clone(&entry.record.borrow()))
     }
 
     pub(super) fn by_code(&self, code: &UserCode) -> Option<Arc<ChallengeRecord>> {

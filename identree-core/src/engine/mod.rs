@@ -59,9 +59,7 @@ struct Settings {
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine")
-            .field("settings", &self.0.settings)
-            .finish_non_exhaustive()
+        f.debug_struct("Engine").field("settings", &self.0.settings).finish_non_exhaustive()
     }
 }
 
@@ -79,11 +77,7 @@ pub struct Ask<'a> {
 impl<'a> Ask<'a> {
     /// Asks, with the engine's own nonce and time.
     pub const fn new(challenge: &'a dyn Challenge) -> Self {
-        Self {
-            challenge,
-            nonce: None,
-            life: None,
-        }
+        Self { challenge, nonce: None, life: None }
     }
 }
 
@@ -289,12 +283,7 @@ impl Engine {
         if let Some(updates) = self.0.live.subscribe(id) {
             return Ok(Some(updates));
         }
-        Ok(self
-            .0
-            .store
-            .challenge(id)
-            .await?
-            .map(|record| self.0.live.publish(record)))
+        Ok(self.0.store.challenge(id).await?.map(|record| self.0.live.publish(record)))
     }
 
     /// One question, from memory while it is live.
@@ -337,25 +326,15 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Store`] if they cannot be read.
     pub async fn recent(&self, viewer: &Actor, limit: u32) -> Result<Vec<Arc<ChallengeRecord>>, EngineError> {
-        let requester = if self.is_admin(viewer) {
-            None
-        } else {
-            Some(viewer.name().clone())
-        };
-        let filter = ChallengeFilter {
-            pending: Some(false),
-            requester,
-        };
+        let requester = if self.is_admin(viewer) { None } else { Some(viewer.name().clone()) };
+        let filter = ChallengeFilter { pending: Some(false), requester };
         Ok(self.0.store.challenges(&filter, Page::first(limit)).await?.items)
     }
 
     /// Whether the person is in an administrators' group, by facts that may be believed now.
     pub fn is_admin(&self, person: &Actor) -> bool {
         let now = self.0.clock.now();
-        self.0
-            .directory
-            .snapshot()
-            .is_member(person.name(), &self.0.settings.admin_groups, now)
+        self.0.directory.snapshot().is_member(person.name(), &self.0.settings.admin_groups, now)
     }
 
     fn may_see(&self, record: &ChallengeRecord, viewer: &Actor) -> bool {
@@ -380,10 +359,7 @@ impl Engine {
     async fn verdict(&self, record: &ChallengeRecord) -> Result<Verdict, EngineError> {
         let State::Settled { at, how } = record.state() else {
             let have = u32::try_from(record.votes().len()).unwrap_or(u32::MAX);
-            return Ok(Verdict::Pending {
-                have,
-                need: record.needed(),
-            });
+            return Ok(Verdict::Pending { have, need: record.needed() });
         };
         let refusal = match how {
             Settled::Granted(_) if self.0.clock.now() > *at + self.0.settings.grant_life => Refusal::Lapsed,
@@ -393,16 +369,10 @@ impl Engine {
                 };
                 return Ok(Verdict::Granted(Grant::make(answer, &self.0.signer).await?));
             }
-            Settled::Denied { by, reason } => Refusal::Denied {
-                by: by.clone(),
-                reason: reason.clone(),
-            },
+            Settled::Denied { by, reason } => Refusal::Denied { by: by.clone(), reason: reason.clone() },
             Settled::Expired => Refusal::Expired,
             Settled::Cancelled { by } => Refusal::Cancelled { by: by.clone() },
-            Settled::Refused { rule, text } => Refusal::Rule {
-                rule: rule.clone(),
-                text: text.clone(),
-            },
+            Settled::Refused { rule, text } => Refusal::Rule { rule: rule.clone(), text: text.clone() },
         };
         Ok(Verdict::Refused(refusal))
     }

@@ -22,9 +22,7 @@ impl Engine {
     /// # Cancel safety
     /// A dropped call may have opened the question; the same nonce finds it.
     pub async fn open(&self, ask: Ask<'_>) -> Result<Opened, EngineError> {
-        let nonce = ask
-            .nonce
-            .unwrap_or_else(|| Nonce::from_bytes(rng::bytes(&self.0.entropy)));
+        let nonce = ask.nonce.unwrap_or_else(|| Nonce::from_bytes(rng::bytes(&self.0.entropy)));
         let id = ChallengeId::derive(ask.challenge.target(), &nonce);
         if let Some(known) = self.0.live.get(id) {
             return self.again(&ask, known).await;
@@ -68,11 +66,7 @@ impl Engine {
             created_at: now,
             expires_at: now + ask.life.unwrap_or(self.0.settings.question_life),
         };
-        let outcome = self
-            .0
-            .policy
-            .evaluate(&policy_input(&question, now, &directory))
-            .await?;
+        let outcome = self.0.policy.evaluate(&policy_input(&question, now, &directory)).await?;
         Ok(plan::open(Asked { question, outcome }, &directory, self.event_id()))
     }
 

@@ -26,18 +26,12 @@ pub(super) struct Plan {
 impl Plan {
     fn open(next: ChallengeRecord, event: AuditEvent) -> Self {
         let next = Arc::new(next);
-        Self {
-            batch: Batch::of(Change::Open(Arc::clone(&next)), event),
-            next,
-        }
+        Self { batch: Batch::of(Change::Open(Arc::clone(&next)), event), next }
     }
 
     fn advance(next: ChallengeRecord, event: AuditEvent) -> Self {
         let next = Arc::new(next);
-        Self {
-            batch: Batch::of(Change::Advance(Arc::clone(&next)), event),
-            next,
-        }
+        Self { batch: Batch::of(Change::Advance(Arc::clone(&next)), event), next }
     }
 }
 
@@ -80,20 +74,13 @@ pub(super) struct Ballot<'a> {
 pub(super) fn open(asked: Asked, directory: &Snapshot, event: EventId) -> Plan {
     let Asked { mut question, outcome } = asked;
     let now = question.created_at;
-    let outcome = if directory.is_disabled(&question.requester) {
-        shut_out()
-    } else {
-        outcome
-    };
+    let outcome = if directory.is_disabled(&question.requester) { shut_out() } else { outcome };
     match outcome {
         Outcome::Ask(requirement) => {
             let event = about(&question, event, now, EventKind::ChallengeCreated)
                 .with("action", question.summary.action.clone())
                 .with("approvals", requirement.approvals.to_string());
-            let event = with_rule(
-                with_reason(event, question.summary.reason.as_deref()),
-                requirement.rule.as_ref(),
-            );
+            let event = with_rule(with_reason(event, question.summary.reason.as_deref()), requirement.rule.as_ref());
             question.requirement = Some(requirement);
             Plan::open(ChallengeRecord::pending(question), event)
         }
@@ -102,20 +89,14 @@ pub(super) fn open(asked: Asked, directory: &Snapshot, event: EventId) -> Plan {
                 .with("action", question.summary.action.clone())
                 .with("rule", rule.as_str());
             let event = with_reason(event, question.summary.reason.as_deref());
-            Plan::open(
-                ChallengeRecord::settled(question, now, Settled::Granted(GrantedBy::Rule(rule))),
-                event,
-            )
+            Plan::open(ChallengeRecord::settled(question, now, Settled::Granted(GrantedBy::Rule(rule))), event)
         }
         Outcome::Refuse { rule, text } => {
             let event = about(&question, event, now, EventKind::ChallengeRefused)
                 .with("action", question.summary.action.clone())
                 .with("text", text.clone());
             let event = with_rule(with_reason(event, question.summary.reason.as_deref()), rule.as_ref());
-            Plan::open(
-                ChallengeRecord::settled(question, now, Settled::Refused { rule, text }),
-                event,
-            )
+            Plan::open(ChallengeRecord::settled(question, now, Settled::Refused { rule, text }), event)
         }
     }
 }
@@ -126,10 +107,7 @@ pub(super) fn expire(record: &ChallengeRecord, event: EventId, now: Timestamp) -
         return None;
     }
     let next = record.clone().end(now, NotGranted::Expired).ok()?;
-    Some(Plan::advance(
-        next,
-        about(record.question(), event, now, EventKind::ChallengeExpired),
-    ))
+    Some(Plan::advance(next, about(record.question(), event, now, EventKind::ChallengeExpired)))
 }
 
 /// Takes a question back.
@@ -175,20 +153,11 @@ pub(super) fn vote(record: &ChallengeRecord, ballot: &Ballot<'_>, facts: &Facts<
             .map_or_else(|| refuse(VoteRefusal::AlreadySettled), Planned::Change);
     };
     // What the policy refuses now is refused, whoever approves.
-    let current = if facts.directory.is_disabled(&question.requester) {
-        &shut_out()
-    } else {
-        facts.current
-    };
+    let current = if facts.directory.is_disabled(&question.requester) { &shut_out() } else { facts.current };
     if let Outcome::Refuse { rule, text } = current {
-        let event = about(question, event, now, EventKind::ChallengeRefused)
-            .by(by)
-            .with("text", text.clone());
+        let event = about(question, event, now, EventKind::ChallengeRefused).by(by).with("text", text.clone());
         let event = with_rule(event, rule.as_ref());
-        let how = NotGranted::Refused {
-            rule: rule.clone(),
-            text: text.clone(),
-        };
+        let how = NotGranted::Refused { rule: rule.clone(), text: text.clone() };
         return match record.clone().end(now, how) {
             Ok(next) => Planned::Change(Plan::advance(next, event)),
             Err(_) => refuse(VoteRefusal::AlreadySettled),
@@ -199,19 +168,11 @@ pub(super) fn vote(record: &ChallengeRecord, ballot: &Ballot<'_>, facts: &Facts<
     if let Some(refusal) = objection(record, by, number.as_deref(), role, &requirement, now) {
         return refuse(refusal);
     }
-    let cast = CastVote {
-        by: by.name().clone(),
-        at: now,
-        reason: reason.map(str::to_owned),
-    };
+    let cast = CastVote { by: by.name().clone(), at: now, reason: reason.map(str::to_owned) };
     let Ok(next) = record.clone().approve(cast, requirement.approvals.get()) else {
         return refuse(VoteRefusal::AlreadySettled);
     };
-    let kind = if next.is_pending() {
-        EventKind::ChallengePartiallyApproved
-    } else {
-        EventKind::ChallengeApproved
-    };
+    let kind = if next.is_pending() { EventKind::ChallengePartiallyApproved } else { EventKind::ChallengeApproved };
     let event = about(question, event, now, kind)
         .by(by)
         .with("have", next.votes().len().to_string())
@@ -249,10 +210,7 @@ fn objection(
     if role.own && !requirement.requester_may_approve {
         return Some(VoteRefusal::NotYourOwn);
     }
-    if requirement
-        .fresh_within_secs
-        .is_some_and(|secs| now.since(by.at()).as_secs() >= secs)
-    {
+    if requirement.fresh_within_secs.is_some_and(|secs| now.since(by.at()).as_secs() >= secs) {
         return Some(VoteRefusal::StaleSignIn);
     }
     if record.votes().iter().any(|vote| vote.by == *by.name()) {
@@ -266,27 +224,19 @@ fn objection(
 }
 
 fn deny(record: &ChallengeRecord, by: &Actor, reason: Option<&str>, event: EventId, now: Timestamp) -> Option<Plan> {
-    let how = NotGranted::Denied {
-        by: by.name().clone(),
-        reason: reason.map(str::to_owned),
-    };
+    let how = NotGranted::Denied { by: by.name().clone(), reason: reason.map(str::to_owned) };
     let next = record.clone().end(now, how).ok()?;
     let event = about(record.question(), event, now, EventKind::ChallengeDenied).by(by);
     Some(Plan::advance(next, with_reason(event, reason)))
 }
 
 fn refuse(record: &ChallengeRecord, by: &Actor, refusal: VoteRefusal, event: EventId, now: Timestamp) -> Planned {
-    let event = about(record.question(), event, now, EventKind::VoteRefused)
-        .by(by)
-        .with("why", refusal.as_str());
+    let event = about(record.question(), event, now, EventKind::VoteRefused).by(by).with("why", refusal.as_str());
     Planned::Refuse(Batch::event(event), refusal)
 }
 
 fn shut_out() -> Outcome {
-    Outcome::Refuse {
-        rule: None,
-        text: "the requester's account is disabled".to_owned(),
-    }
+    Outcome::Refuse { rule: None, text: "the requester's account is disabled".to_owned() }
 }
 
 fn about(question: &Question, id: EventId, at: Timestamp, kind: EventKind) -> AuditEvent {

@@ -80,10 +80,7 @@ async fn sweep(engine: &Engine, now: Timestamp) -> bool {
     match engine.0.store.sweep(now, settled_before, SWEEP_LIMIT).await {
         Ok(gone) => gone >= u64::from(SWEEP_LIMIT),
         Err(error) => {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "the store could not be swept; trying again"
-            );
+            tracing::warn!(error = &error as &dyn std::error::Error, "the store could not be swept; trying again");
             false
         }
     }

@@ -22,10 +22,7 @@ pub(super) struct Tasks {
 
 impl Tasks {
     pub(super) fn new() -> Self {
-        Self {
-            phase: watch::Sender::new(Phase::Running),
-            alive: watch::Sender::new(()),
-        }
+        Self { phase: watch::Sender::new(Phase::Running), alive: watch::Sender::new(()) }
     }
 
     /// Runs a task to its end even when the caller goes away: a commit and the wake-up after it belong together.
@@ -49,8 +46,7 @@ impl Tasks {
     }
 
     pub(super) fn drain(&self) {
-        self.phase
-            .send_if_modified(|phase| std::mem::replace(phase, (*phase).max(Phase::Draining)) < Phase::Draining);
+        self.phase.send_if_modified(|phase| std::mem::replace(phase, (*phase).max(Phase::Draining)) < Phase::Draining);
     }
 
     pub(super) async fn shutdown(&self) {

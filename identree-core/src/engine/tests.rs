@@ -73,20 +73,11 @@ impl World {
 
     async fn open_with(&self, nonce: Option<Nonce>) -> Opened {
         let challenge = question("whoami");
-        self.engine
-            .open(Ask {
-                nonce,
-                ..Ask::new(&challenge)
-            })
-            .await
-            .unwrap()
+        self.engine.open(Ask { nonce, ..Ask::new(&challenge) }).await.unwrap()
     }
 
     async fn vote(&self, opened: &Opened, name: &str, vote: Vote) -> Verdict {
-        self.engine
-            .vote(opened.record.question().id, &self.actor(name), vote)
-            .await
-            .unwrap()
+        self.engine.vote(opened.record.question().id, &self.actor(name), vote).await.unwrap()
     }
 
     async fn kinds(&self) -> Vec<EventKind> {
@@ -104,23 +95,15 @@ fn question(action: &str) -> FreeChallenge {
 }
 
 fn yes() -> Vote {
-    Vote::Approve {
-        reason: None,
-        number: None,
-    }
+    Vote::Approve { reason: None, number: None }
 }
 
 fn yes_with(opened: &Opened) -> Vote {
-    Vote::Approve {
-        reason: None,
-        number: Some(opened.record.question().code.number().to_owned()),
-    }
+    Vote::Approve { reason: None, number: Some(opened.record.question().code.number().to_owned()) }
 }
 
 fn no() -> Vote {
-    Vote::Deny {
-        reason: Some("not now".into()),
-    }
+    Vote::Deny { reason: Some("not now".into()) }
 }
 
 fn refused(why: VoteRefusal) -> Verdict {
@@ -136,10 +119,7 @@ async fn a_person_approves_their_own_question_and_the_waiter_has_a_grant() {
     let (waited, voted) = tokio::join!(world.engine.wait(id, Timestamp::MAX), world.vote(&opened, "ann", yes()));
     assert!(matches!(voted, Verdict::Granted(_)));
     assert_eq!(waited.unwrap(), voted, "both are the same signed answer");
-    assert_eq!(
-        world.kinds().await,
-        [EventKind::ChallengeCreated, EventKind::ChallengeApproved]
-    );
+    assert_eq!(world.kinds().await, [EventKind::ChallengeCreated, EventKind::ChallengeApproved]);
 }
 
 #[tokio::test]
@@ -172,23 +152,13 @@ async fn a_stranger_sees_nothing_and_decides_nothing() {
     let opened = world.open().await;
     let eve = world.actor("eve");
     assert!(world.engine.visible(&eve).is_empty());
-    assert!(
-        world
-            .engine
-            .question_by_code(&opened.record.question().code, &eve)
-            .await
-            .unwrap()
-            .is_none()
-    );
+    assert!(world.engine.question_by_code(&opened.record.question().code, &eve).await.unwrap().is_none());
     for vote in [yes_with(&opened), no()] {
         assert_eq!(world.vote(&opened, "eve", vote).await, refused(VoteRefusal::NotFound));
     }
     let stated = Actor::vouched("host credential", user("ann"), world.clock.now(), Strength::Stated);
     let id = opened.record.question().id;
-    assert_eq!(
-        world.engine.vote(id, &stated, yes()).await.unwrap(),
-        refused(VoteRefusal::NotFound)
-    );
+    assert_eq!(world.engine.vote(id, &stated, yes()).await.unwrap(), refused(VoteRefusal::NotFound));
     assert!(world.engine.record(id).await.unwrap().unwrap().is_pending());
 }
 
@@ -198,70 +168,34 @@ async fn an_administrator_types_the_number_for_somebody_elses_question() {
     let opened = world.open().await;
     for number in [None, Some("000000".to_owned())] {
         let vote = Vote::Approve { reason: None, number };
-        assert_eq!(
-            world.vote(&opened, "ada", vote).await,
-            refused(VoteRefusal::WrongNumber)
-        );
+        assert_eq!(world.vote(&opened, "ada", vote).await, refused(VoteRefusal::WrongNumber));
     }
-    assert!(matches!(
-        world.vote(&opened, "ada", yes_with(&opened)).await,
-        Verdict::Granted(_)
-    ));
+    assert!(matches!(world.vote(&opened, "ada", yes_with(&opened)).await, Verdict::Granted(_)));
 }
 
 #[tokio::test]
 async fn a_quorum_counts_distinct_people() {
-    let two = Requirement {
-        approvals: NonZeroU32::new(2).unwrap(),
-        ..Requirement::default()
-    };
+    let two = Requirement { approvals: NonZeroU32::new(2).unwrap(), ..Requirement::default() };
     let world = world(ask_from(two)).await;
     let opened = world.open().await;
-    assert_eq!(
-        world.vote(&opened, "ann", yes()).await,
-        Verdict::Pending { have: 1, need: 2 }
-    );
-    assert_eq!(
-        world.vote(&opened, "ann", yes()).await,
-        refused(VoteRefusal::AlreadyVoted)
-    );
-    assert!(matches!(
-        world.vote(&opened, "ada", yes_with(&opened)).await,
-        Verdict::Granted(_)
-    ));
+    assert_eq!(world.vote(&opened, "ann", yes()).await, Verdict::Pending { have: 1, need: 2 });
+    assert_eq!(world.vote(&opened, "ann", yes()).await, refused(VoteRefusal::AlreadyVoted));
+    assert!(matches!(world.vote(&opened, "ada", yes_with(&opened)).await, Verdict::Granted(_)));
 }
 
 #[tokio::test]
 async fn rules_on_who_may_approve_hold() {
-    let admin_only = Requirement {
-        require_admin: true,
-        ..Requirement::default()
-    };
+    let admin_only = Requirement { require_admin: true, ..Requirement::default() };
     let world = world(ask_from(admin_only)).await;
     let opened = world.open().await;
     assert_eq!(world.vote(&opened, "ann", yes()).await, refused(VoteRefusal::AdminOnly));
 
-    *world.policy.0.lock().unwrap() = ask_from(Requirement {
-        requester_may_approve: false,
-        fresh_within_secs: Some(300),
-        ..Requirement::default()
-    });
+    *world.policy.0.lock().unwrap() =
+        ask_from(Requirement { requester_may_approve: false, fresh_within_secs: Some(300), ..Requirement::default() });
     let opened = world.open().await;
-    assert_eq!(
-        world.vote(&opened, "ann", yes()).await,
-        refused(VoteRefusal::NotYourOwn)
-    );
-    let stale = Actor::vouched(
-        "test",
-        user("ada"),
-        world.clock.now() - Duration::from_secs(300),
-        Strength::SignedIn,
-    );
-    let vote = world
-        .engine
-        .vote(opened.record.question().id, &stale, yes_with(&opened))
-        .await
-        .unwrap();
+    assert_eq!(world.vote(&opened, "ann", yes()).await, refused(VoteRefusal::NotYourOwn));
+    let stale = Actor::vouched("test", user("ada"), world.clock.now() - Duration::from_secs(300), Strength::SignedIn);
+    let vote = world.engine.vote(opened.record.question().id, &stale, yes_with(&opened)).await.unwrap();
     assert_eq!(vote, refused(VoteRefusal::StaleSignIn));
 }
 
@@ -269,32 +203,12 @@ async fn rules_on_who_may_approve_hold() {
 async fn the_stricter_of_then_and_now_counts() {
     let world = world(ask_from(Requirement::default())).await;
     let opened = world.open().await;
-    *world.policy.0.lock().unwrap() = ask_from(Requirement {
-        require_admin: true,
-        ..Requirement::default()
-    });
+    *world.policy.0.lock().unwrap() = ask_from(Requirement { require_admin: true, ..Requirement::default() });
     assert_eq!(world.vote(&opened, "ann", yes()).await, refused(VoteRefusal::AdminOnly));
-    *world.policy.0.lock().unwrap() = Outcome::Refuse {
-        rule: None,
-        text: "closed".into(),
-    };
+    *world.policy.0.lock().unwrap() = Outcome::Refuse { rule: None, text: "closed".into() };
     let verdict = world.vote(&opened, "ada", yes_with(&opened)).await;
-    assert_eq!(
-        verdict,
-        Verdict::Refused(Refusal::Rule {
-            rule: None,
-            text: "closed".into()
-        })
-    );
-    assert!(
-        !world
-            .engine
-            .record(opened.record.question().id)
-            .await
-            .unwrap()
-            .unwrap()
-            .is_pending()
-    );
+    assert_eq!(verdict, Verdict::Refused(Refusal::Rule { rule: None, text: "closed".into() }));
+    assert!(!world.engine.record(opened.record.question().id).await.unwrap().unwrap().is_pending());
 }
 
 #[tokio::test]
@@ -302,18 +216,9 @@ async fn a_rule_settles_at_once() {
     let rule = RuleName::parse("ci").unwrap();
     let world = world(Outcome::Allow(rule.clone())).await;
     assert!(matches!(world.open().await.verdict, Verdict::Granted(_)));
-    *world.policy.0.lock().unwrap() = Outcome::Refuse {
-        rule: Some(rule),
-        text: "never".into(),
-    };
-    assert!(matches!(
-        world.open().await.verdict,
-        Verdict::Refused(Refusal::Rule { .. })
-    ));
-    assert_eq!(
-        world.kinds().await,
-        [EventKind::ChallengeAllowed, EventKind::ChallengeRefused]
-    );
+    *world.policy.0.lock().unwrap() = Outcome::Refuse { rule: Some(rule), text: "never".into() };
+    assert!(matches!(world.open().await.verdict, Verdict::Refused(Refusal::Rule { .. })));
+    assert_eq!(world.kinds().await, [EventKind::ChallengeAllowed, EventKind::ChallengeRefused]);
 }
 
 #[tokio::test]
@@ -332,13 +237,7 @@ async fn the_same_nonce_is_the_same_question_and_never_another() {
     assert_eq!(first.record, again.record);
     assert_eq!(world.kinds().await.len(), 1);
     let other = question("rm -rf /");
-    let reused = world
-        .engine
-        .open(Ask {
-            nonce,
-            ..Ask::new(&other)
-        })
-        .await;
+    let reused = world.engine.open(Ask { nonce, ..Ask::new(&other) }).await;
     assert!(matches!(reused, Err(EngineError::NonceReused)));
 }
 
@@ -355,10 +254,7 @@ async fn no_question_outlives_its_deadline() {
     assert!(world.engine.record(id).await.unwrap().unwrap().is_pending());
     world.clock.advance(Duration::from_secs(1));
     assert_eq!(waiting.await.unwrap(), Verdict::Refused(Refusal::Expired));
-    assert_eq!(
-        world.vote(&opened, "ann", yes()).await,
-        refused(VoteRefusal::AlreadySettled)
-    );
+    assert_eq!(world.vote(&opened, "ann", yes()).await, refused(VoteRefusal::AlreadySettled));
 }
 
 #[tokio::test]
@@ -366,18 +262,9 @@ async fn a_vote_after_the_deadline_expires_the_question_even_before_the_sweep_do
     let world = world(ask_from(Requirement::default())).await;
     let opened = world.open().await;
     world.clock.advance(Duration::from_secs(120)); // this test's runtime has not run the sweep yet
-    assert_eq!(
-        world.vote(&opened, "ann", yes()).await,
-        refused(VoteRefusal::AlreadySettled)
-    );
+    assert_eq!(world.vote(&opened, "ann", yes()).await, refused(VoteRefusal::AlreadySettled));
     let record = world.engine.record(opened.record.question().id).await.unwrap().unwrap();
-    assert!(matches!(
-        record.state(),
-        State::Settled {
-            how: Settled::Expired,
-            ..
-        }
-    ));
+    assert!(matches!(record.state(), State::Settled { how: Settled::Expired, .. }));
 }
 
 #[tokio::test]
@@ -392,10 +279,7 @@ async fn a_grant_is_good_for_half_a_minute() {
     let late = world.open_with(nonce).await;
     assert_eq!(late.verdict, Verdict::Refused(Refusal::Lapsed));
     let answer = world.engine.answer(&late.record).await.unwrap().unwrap();
-    assert_eq!(
-        crate::grant::Answer::decode(&answer.bytes).unwrap().1.decision,
-        Decision::Expired
-    );
+    assert_eq!(crate::grant::Answer::decode(&answer.bytes).unwrap().1.decision, Decision::Expired);
 }
 
 #[tokio::test]
@@ -407,16 +291,9 @@ async fn only_the_requester_takes_a_question_back() {
     assert_eq!(cancelled, refused(VoteRefusal::NotFound));
     let cancelled = world.engine.cancel(id, &world.actor("ann")).await.unwrap();
     assert_eq!(cancelled, Verdict::Refused(Refusal::Cancelled { by: user("ann") }));
-    assert_eq!(
-        world.vote(&opened, "ann", yes()).await,
-        refused(VoteRefusal::AlreadySettled)
-    );
+    assert_eq!(world.vote(&opened, "ann", yes()).await, refused(VoteRefusal::AlreadySettled));
     let again = world.engine.cancel(id, &world.actor("ann")).await.unwrap();
-    assert_eq!(
-        again,
-        refused(VoteRefusal::AlreadySettled),
-        "a replayed cancel changes nothing more"
-    );
+    assert_eq!(again, refused(VoteRefusal::AlreadySettled), "a replayed cancel changes nothing more");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -455,37 +332,15 @@ async fn draining_answers_every_waiter_and_the_question_survives() {
 
     let store = Arc::clone(world.engine.store());
     drop(world.engine);
-    let again = Engine::builder()
-        .store(store)
-        .clock(world.clock.clone())
-        .policy(world.policy)
-        .build()
-        .await
-        .unwrap();
-    assert_eq!(
-        again
-            .visible(&Actor::vouched(
-                "test",
-                user("ann"),
-                world.clock.now(),
-                Strength::SignedIn
-            ))
-            .len(),
-        1
-    );
+    let again = Engine::builder().store(store).clock(world.clock.clone()).policy(world.policy).build().await.unwrap();
+    assert_eq!(again.visible(&Actor::vouched("test", user("ann"), world.clock.now(), Strength::SignedIn)).len(), 1);
     let ann = Actor::vouched("test", user("ann"), world.clock.now(), Strength::SignedIn);
-    assert!(matches!(
-        again.vote(id, &ann, yes()).await.unwrap(),
-        Verdict::Granted(_)
-    ));
+    assert!(matches!(again.vote(id, &ann, yes()).await.unwrap(), Verdict::Granted(_)));
 }
 
 #[tokio::test]
 async fn waiting_for_nothing_is_an_error_and_not_an_answer() {
     let world = world(ask_from(Requirement::default())).await;
     let unknown = ChallengeId::from_bytes([0; 16]);
-    assert!(matches!(
-        world.engine.wait(unknown, Timestamp::MAX).await,
-        Err(EngineError::NotFound)
-    ));
+    assert!(matches!(world.engine.wait(unknown, Timestamp::MAX).await, Err(EngineError::NotFound)));
 }

@@ -27,17 +27,9 @@ impl Engine {
             };
             let now = self.0.clock.now();
             let directory = self.0.directory.snapshot();
-            let current = self
-                .0
-                .policy
-                .evaluate(&policy_input(record.question(), now, &directory))
-                .await?;
-            let facts = Facts {
-                directory: &directory,
-                admin_groups: &self.0.settings.admin_groups,
-                current: &current,
-                now,
-            };
+            let current = self.0.policy.evaluate(&policy_input(record.question(), now, &directory)).await?;
+            let facts =
+                Facts { directory: &directory, admin_groups: &self.0.settings.admin_groups, current: &current, now };
             let planned = plan::vote(&record, &ballot, &facts, self.event_id());
             match self.carry_out(planned).await {
                 Err(EngineError::Store(StoreError::Conflict)) => self.reload(id).await?,

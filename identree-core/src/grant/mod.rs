@@ -49,15 +49,9 @@ impl Decision {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        [
-            Self::Granted,
-            Self::Denied,
-            Self::Expired,
-            Self::Cancelled,
-            Self::Refused,
-        ]
-        .into_iter()
-        .find(|d| d.as_str() == text)
+        [Self::Granted, Self::Denied, Self::Expired, Self::Cancelled, Self::Refused]
+            .into_iter()
+            .find(|d| d.as_str() == text)
     }
 
     const fn purpose(self) -> &'static [u8] {
@@ -134,12 +128,8 @@ impl Answer {
         let nonce = Nonce::from_bytes(reader.take_array()?);
         let kind = name(ChallengeKind::parse, reader.take_text()?)?;
         let requester = name(UserName::parse, reader.take_text()?)?;
-        let run_as_user = optional(reader.take_text()?)
-            .map(|text| name(UserName::parse, text))
-            .transpose()?;
-        let run_as_group = optional(reader.take_text()?)
-            .map(|text| name(UnixGroup::parse, text))
-            .transpose()?;
+        let run_as_user = optional(reader.take_text()?).map(|text| name(UserName::parse, text)).transpose()?;
+        let run_as_group = optional(reader.take_text()?).map(|text| name(UnixGroup::parse, text)).transpose()?;
         let payload_sha256 = reader.take_array()?;
         let issued = Timestamp::from_millis(i64::from_be_bytes(reader.take_array()?));
         let expires = Timestamp::from_millis(i64::from_be_bytes(reader.take_array()?));
@@ -164,19 +154,12 @@ impl Answer {
             extras,
         };
         // One meaning, one form: whatever a parser forgave (upper case in a host name, say) is not canonical.
-        if answer.encode(key) == bytes {
-            Ok((key, answer))
-        } else {
-            Err(Malformed)
-        }
+        if answer.encode(key) == bytes { Ok((key, answer)) } else { Err(Malformed) }
     }
 
     /// A signed extra text.
     pub fn extra(&self, key: &str) -> Option<&str> {
-        self.extras
-            .iter()
-            .find(|(k, _)| k == key)
-            .map(|(_, value)| value.as_str())
+        self.extras.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_str())
     }
 }
 
@@ -250,9 +233,7 @@ mod base64url {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        URL_SAFE_NO_PAD
-            .decode(text.as_bytes())
-            .map_err(|_| D::Error::custom("not base64url without padding"))
+        URL_SAFE_NO_PAD.decode(text.as_bytes()).map_err(|_| D::Error::custom("not base64url without padding"))
     }
 }
 

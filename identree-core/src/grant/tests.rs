@@ -37,30 +37,18 @@ fn expected(answer: &Answer) -> Expected<'_> {
 
 fn signed(answer: &Answer, seed: u64) -> (SignedAnswer, KeyRing) {
     let signer = LocalSigner::generate(&SeededEntropy::new(seed));
-    let made = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap()
-        .block_on(SignedAnswer::make(answer, &signer));
+    let made =
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(SignedAnswer::make(answer, &signer));
     (made.unwrap(), KeyRing::new(vec![signer.public_key()]).unwrap())
 }
 
 #[test]
 fn a_yes_is_a_grant_and_a_no_never_is() {
-    for decision in [
-        Decision::Granted,
-        Decision::Denied,
-        Decision::Expired,
-        Decision::Cancelled,
-        Decision::Refused,
-    ] {
+    for decision in [Decision::Granted, Decision::Denied, Decision::Expired, Decision::Cancelled, Decision::Refused] {
         let answer = answer(decision);
         let (signed, keys) = signed(&answer, 1);
         let proven = verify(&signed, &keys, &expected(&answer)).unwrap();
-        assert_eq!(
-            decision == Decision::Granted,
-            matches!(proven, Proven::Grant(_)),
-            "{decision:?}"
-        );
+        assert_eq!(decision == Decision::Granted, matches!(proven, Proven::Grant(_)), "{decision:?}");
     }
 }
 
@@ -98,10 +86,7 @@ fn only_listed_keys_count() {
     let answer = answer(Decision::Granted);
     let (signed_by_other, _) = signed(&answer, 2);
     let (_, keys) = signed(&answer, 1);
-    assert_eq!(
-        verify(&signed_by_other, &keys, &expected(&answer)),
-        Err(VerifyError::UnknownKey)
-    );
+    assert_eq!(verify(&signed_by_other, &keys, &expected(&answer)), Err(VerifyError::UnknownKey));
     assert_eq!(KeyRing::parse(" , "), Err(KeyRingError::Empty));
     assert!(KeyRing::parse(&"A".repeat(43)).is_err(), "the all-zero point is weak");
 }

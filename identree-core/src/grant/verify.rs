@@ -84,11 +84,7 @@ impl KeyRing {
     /// # Errors
     /// [`KeyRingError::Empty`] without any.
     pub fn new(keys: Vec<PublicKey>) -> Result<Self, KeyRingError> {
-        if keys.is_empty() {
-            Err(KeyRingError::Empty)
-        } else {
-            Ok(Self(keys))
-        }
+        if keys.is_empty() { Err(KeyRingError::Empty) } else { Ok(Self(keys)) }
     }
 
     /// Parses a comma-separated list.
@@ -158,8 +154,7 @@ pub fn verify(signed: &SignedAnswer, keys: &KeyRing, expected: &Expected<'_>) ->
     let key = keys.find(key_id).ok_or(VerifyError::UnknownKey)?;
     let key = VerifyingKey::from_bytes(key.as_bytes()).map_err(|_| VerifyError::UnknownKey)?;
     let signature = Signature::from_slice(&signed.signature).map_err(|_| VerifyError::Signature)?;
-    key.verify_strict(&signed.bytes, &signature)
-        .map_err(|_| VerifyError::Signature)?;
+    key.verify_strict(&signed.bytes, &signature).map_err(|_| VerifyError::Signature)?;
     let same = answer.nonce == *expected.nonce
         && answer.target == *expected.target
         && answer.kind == *expected.kind

@@ -18,10 +18,7 @@ pub struct DocumentKey {
 impl DocumentKey {
     /// A key.
     pub fn new(collection: Collection, key: impl Into<Box<str>>) -> Self {
-        Self {
-            collection,
-            key: key.into(),
-        }
+        Self { collection, key: key.into() }
     }
 }
 

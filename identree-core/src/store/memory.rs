@@ -74,11 +74,7 @@ impl State {
                     self.order.remove(&at);
                 }
             }
-            Change::Document {
-                key,
-                expect,
-                put: Some(put),
-            } => {
+            Change::Document { key, expect, put: Some(put) } => {
                 let document = Document {
                     key: key.key.clone(),
                     revision: expect.unwrap_or(0) + 1,
@@ -102,10 +98,7 @@ impl Challenges for MemoryStore {
 
     async fn challenge_by_code(&self, code: &UserCode) -> Result<Option<Arc<ChallengeRecord>>, StoreError> {
         let state = self.state();
-        let found = state
-            .challenges
-            .values()
-            .filter(|(_, record)| record.question().code == *code);
+        let found = state.challenges.values().filter(|(_, record)| record.question().code == *code);
         Ok(found.max_by_key(|(at, _)| *at).map(|(_, record)| Arc::clone(record)))
     }
 
@@ -121,31 +114,18 @@ impl Challenges for MemoryStore {
             .rev()
             .filter_map(|(at, id)| state.challenges.get(id).map(|(_, record)| (*at, record)))
             .filter(|(_, record)| filter.pending.is_none_or(|pending| pending == record.is_pending()))
-            .filter(|(_, record)| {
-                filter
-                    .requester
-                    .as_ref()
-                    .is_none_or(|name| *name == record.question().requester)
-            });
+            .filter(|(_, record)| filter.requester.as_ref().is_none_or(|name| *name == record.question().requester));
         let limit = page.limit as usize;
         let items: Vec<_> = found.by_ref().take(limit).collect();
         let next = found.next().and(items.last()).map(|(at, _)| *at);
-        Ok(Paged {
-            items: items.into_iter().map(|(_, record)| Arc::clone(record)).collect(),
-            next,
-        })
+        Ok(Paged { items: items.into_iter().map(|(_, record)| Arc::clone(record)).collect(), next })
     }
 }
 
 #[async_trait]
 impl Documents for MemoryStore {
     async fn document(&self, key: &DocumentKey, now: Timestamp) -> Result<Option<Document>, StoreError> {
-        Ok(self
-            .state()
-            .documents
-            .get(key)
-            .filter(|document| alive(document, now))
-            .cloned())
+        Ok(self.state().documents.get(key).filter(|document| alive(document, now)).cloned())
     }
 
     async fn documents(&self, of: Collection, now: Timestamp, page: Page) -> Result<Paged<Document>, StoreError> {
@@ -157,11 +137,7 @@ impl Documents for MemoryStore {
             .take_while(|(key, _)| key.collection == of)
             .filter(|(_, document)| alive(document, now))
             .skip(skip);
-        let items: Vec<_> = found
-            .by_ref()
-            .take(page.limit as usize)
-            .map(|(_, document)| document.clone())
-            .collect();
+        let items: Vec<_> = found.by_ref().take(page.limit as usize).map(|(_, document)| document.clone()).collect();
         let next = found.next().map(|_| (skip + items.len()) as u64);
         Ok(Paged { items, next })
     }
@@ -172,18 +148,9 @@ impl Journal for MemoryStore {
     async fn unsealed(&self, page: Page) -> Result<Paged<AuditEvent>, StoreError> {
         let state = self.state();
         let skip = usize::try_from(page.after.unwrap_or(0)).unwrap_or(usize::MAX);
-        let items: Vec<_> = state
-            .journal
-            .iter()
-            .skip(skip)
-            .take(page.limit as usize)
-            .cloned()
-            .collect();
+        let items: Vec<_> = state.journal.iter().skip(skip).take(page.limit as usize).cloned().collect();
         let end = skip.saturating_add(items.len());
-        Ok(Paged {
-            next: (end < state.journal.len()).then_some(end as u64),
-            items,
-        })
+        Ok(Paged { next: (end < state.journal.len()).then_some(end as u64), items })
     }
 }
 
@@ -204,21 +171,11 @@ impl Store for MemoryStore {
     async fn sweep(&self, now: Timestamp, settled_before: Timestamp, limit: u32) -> Result<u64, StoreError> {
         let mut state = self.state();
         let limit = limit as usize;
-        let over: Vec<_> = state
-            .documents
-            .iter()
-            .filter(|(_, d)| !alive(d, now))
-            .take(limit)
-            .map(|(key, _)| key.clone())
-            .collect();
+        let over: Vec<_> =
+            state.documents.iter().filter(|(_, d)| !alive(d, now)).take(limit).map(|(key, _)| key.clone()).collect();
         let settled = |record: &ChallengeRecord| record.settled_at().is_some_and(|at| at < settled_before);
-        let old: Vec<_> = state
-            .challenges
-            .iter()
-            .filter(|(_, (_, r))| settled(r))
-            .take(limit)
-            .map(|(id, _)| *id)
-            .collect();
+        let old: Vec<_> =
+            state.challenges.iter().filter(|(_, (_, r))| settled(r)).take(limit).map(|(id, _)| *id).collect();
         let gone = over.len() + old.len();
         for key in over {
             state.documents.remove(&key);

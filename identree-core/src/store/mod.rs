@@ -86,26 +86,17 @@ pub struct Put {
 impl Batch {
     /// A change and the event that describes it.
     pub fn of(change: Change, event: AuditEvent) -> Self {
-        Self {
-            changes: vec![change],
-            events: vec![event],
-        }
+        Self { changes: vec![change], events: vec![event] }
     }
 
     /// An event without a change: something that happened and left everything as it was.
     pub fn event(event: AuditEvent) -> Self {
-        Self {
-            changes: vec![],
-            events: vec![event],
-        }
+        Self { changes: vec![], events: vec![event] }
     }
 
     /// Changes that are nobody's act: an idle timer, a forgotten sign-in, housekeeping.
     pub const fn unrecorded(changes: Vec<Change>) -> Self {
-        Self {
-            changes,
-            events: vec![],
-        }
+        Self { changes, events: vec![] }
     }
 
     /// The same batch with one more change and its event.

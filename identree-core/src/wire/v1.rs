@@ -80,10 +80,7 @@ impl OpenRequest {
         let facts = SudoFacts {
             service: self.service,
             requester: self.username,
-            run_as: RunAs {
-                user: self.run_as_user,
-                group: self.run_as_group,
-            },
+            run_as: RunAs { user: self.run_as_user, group: self.run_as_group },
             source: self.source,
             argv: self.argv.into_iter().map(|argument| argument.0).collect(),
             cwd: self.cwd.map(|cwd| cwd.0),
@@ -102,10 +99,7 @@ impl Serialize for Bytes {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match std::str::from_utf8(&self.0) {
             Ok(text) => serializer.serialize_str(text),
-            Err(_) => Encoded {
-                base64: STANDARD.encode(&self.0),
-            }
-            .serialize(serializer),
+            Err(_) => Encoded { base64: STANDARD.encode(&self.0) }.serialize(serializer),
         }
     }
 }
@@ -120,10 +114,9 @@ impl<'de> Deserialize<'de> for Bytes {
         }
         match Form::deserialize(deserializer)? {
             Form::Text(text) => Ok(Self(text.into_bytes())),
-            Form::Encoded(Encoded { base64 }) => STANDARD
-                .decode(base64)
-                .map(Self)
-                .map_err(|_| serde::de::Error::custom("not base64")),
+            Form::Encoded(Encoded { base64 }) => {
+                STANDARD.decode(base64).map(Self).map_err(|_| serde::de::Error::custom("not base64"))
+            }
         }
     }
 }

@@ -92,9 +92,6 @@ mod tests {
     #[test]
     fn sets_every_attribute() {
         let header = Cookies::new(true).set(Cookie::Session, "ab", Duration::from_secs(60));
-        assert_eq!(
-            header,
-            "__Host-identree_session=ab; Path=/; Max-Age=60; HttpOnly; SameSite=Lax; Secure"
-        );
+        assert_eq!(header, "__Host-identree_session=ab; Path=/; Max-Age=60; HttpOnly; SameSite=Lax; Secure");
     }
 }

@@ -45,10 +45,7 @@ pub async fn sign_in(State(layer): State<SignInLayer>, mut request: Request, nex
             Ok(None) => {}
             Err(error) => {
                 tracing::error!(error = %error, cause = ?std::error::Error::source(&error), "cannot read the session");
-                return (
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "The server cannot reach its store. Try again shortly.",
-                )
+                return (StatusCode::SERVICE_UNAVAILABLE, "The server cannot reach its store. Try again shortly.")
                     .into_response();
             }
         }
@@ -62,9 +59,8 @@ pub struct NotSignedIn(String);
 
 impl IntoResponse for NotSignedIn {
     fn into_response(self) -> Response {
-        let query: String = url::form_urlencoded::Serializer::new(String::new())
-            .append_pair("return_to", &self.0)
-            .finish();
+        let query: String =
+            url::form_urlencoded::Serializer::new(String::new()).append_pair("return_to", &self.0).finish();
         Redirect::to(&format!("/sessions/login?{query}")).into_response()
     }
 }
@@ -75,11 +71,7 @@ impl<S: Send + Sync> FromRequestParts<S> for SignedIn {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, NotSignedIn> {
         parts.extensions.get::<Self>().cloned().ok_or_else(|| {
             // What was posted is lost on the way; only a page can be returned to.
-            let back = if parts.method == Method::GET {
-                parts.uri.path()
-            } else {
-                "/"
-            };
+            let back = if parts.method == Method::GET { parts.uri.path() } else { "/" };
             NotSignedIn(back.to_owned())
         })
     }
