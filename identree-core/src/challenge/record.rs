@@ -32,6 +32,9 @@ pub struct Question {
     /// The command as rules match it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
+    /// Whether that is exactly what will run.
+    #[serde(default)]
+    pub command_is_exact: bool,
     /// What approvers read.
     pub summary: Summary,
     /// SHA-256 of the payload.
@@ -319,6 +322,7 @@ mod tests {
             target_groups: vec![],
             run_as: None,
             command: None,
+            command_is_exact: false,
             summary: Summary { action: "whoami".into(), reason: None, details: vec![] },
             payload_sha256: [3; 32],
             requirement: None,

@@ -1,5 +1,10 @@
 //! Who must approve what: the contract, and the built-in rules.
 
+mod matcher;
+mod rule;
+mod ruleset;
+mod window;
+
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -7,6 +12,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+pub use self::matcher::GlobError;
+pub use self::rule::{Rule, RuleError};
+pub use self::ruleset::{PolicyFileError, RuleSet};
+pub use self::window::{Window, WindowError};
 use crate::challenge::RunAs;
 use crate::directory::Snapshot;
 use crate::id::{ChallengeKind, RuleName, Target, UserName};
@@ -37,6 +46,8 @@ pub struct PolicyInput<'a> {
     pub target_groups: &'a [String],
     /// The command as rules match it.
     pub command: Option<&'a str>,
+    /// Whether that is exactly what will run ([`crate::challenge::Challenge::command_is_exact`]).
+    pub command_is_exact: bool,
     /// As whom it would run.
     pub run_as: Option<&'a RunAs>,
     /// The time.
