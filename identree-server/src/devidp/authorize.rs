@@ -43,12 +43,7 @@ struct Valid {
 /// A request that may not: to the person when the application is not known, else back to the application.
 enum Bad {
     Page(&'static str),
-    Back {
-        redirect_uri: Box<Url>,
-        state: Option<String>,
-        error: &'static str,
-        description: &'static str,
-    },
+    Back { redirect_uri: Box<Url>, state: Option<String>, error: &'static str, description: &'static str },
 }
 
 /// `GET /authorize`: shows who one can be. Nothing is decided by looking.
@@ -58,11 +53,7 @@ pub(super) async fn ask(
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Response {
     match check(&provider, asked) {
-        Ok(valid) => page::choose(
-            &provider.people,
-            query.as_deref().unwrap_or_default(),
-            &valid.redirect_uri,
-        ),
+        Ok(valid) => page::choose(&provider.people, query.as_deref().unwrap_or_default(), &valid.redirect_uri),
         Err(bad) => provider.reject(bad),
     }
 }
@@ -75,18 +66,13 @@ pub(super) async fn choose(
     chosen: Result<Form<Chosen>, FormRejection>,
 ) -> Response {
     if headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin") {
-        return page::refused(
-            StatusCode::FORBIDDEN,
-            "The choice must come from this provider's own page.",
-        );
+        return page::refused(StatusCode::FORBIDDEN, "The choice must come from this provider's own page.");
     }
     let valid = match check(&provider, asked) {
         Ok(valid) => valid,
         Err(bad) => return provider.reject(bad),
     };
-    let person = chosen
-        .ok()
-        .and_then(|chosen| provider.people.iter().position(|p| p.name.as_str() == chosen.person));
+    let person = chosen.ok().and_then(|chosen| provider.people.iter().position(|p| p.name.as_str() == chosen.person));
     let Some(person) = person else {
         return page::refused(StatusCode::BAD_REQUEST, "Nobody of that name lives here.");
     };
@@ -104,28 +90,15 @@ pub(super) async fn choose(
 
 fn check(provider: &Provider, asked: Result<Query<Asked>, QueryRejection>) -> Result<Valid, Bad> {
     let Ok(Query(asked)) = asked else {
-        return Err(Bad::Page(
-            "The request cannot be read; a parameter may stand in it twice.",
-        ));
+        return Err(Bad::Page("The request cannot be read; a parameter may stand in it twice."));
     };
     if asked.client_id.as_deref() != Some(provider.client.id.as_str()) {
-        return Err(Bad::Page(
-            "This application is not known here: the client id is another one.",
-        ));
+        return Err(Bad::Page("This application is not known here: the client id is another one."));
     }
     let redirect_uri = asked
         .redirect_uri
-        .and_then(|uri| {
-            provider
-                .client
-                .redirect_uris
-                .iter()
-                .find(|known| known.as_str() == uri)
-                .cloned()
-        })
-        .ok_or(Bad::Page(
-            "The application wants the answer at an address that is not registered for it.",
-        ))?;
+        .and_then(|uri| provider.client.redirect_uris.iter().find(|known| known.as_str() == uri).cloned())
+        .ok_or(Bad::Page("The application wants the answer at an address that is not registered for it."))?;
     let state = asked.state;
     let back = |error, description| Bad::Back {
         redirect_uri: Box::new(redirect_uri.clone()),
@@ -136,13 +109,7 @@ fn check(provider: &Provider, asked: Result<Query<Asked>, QueryRejection>) -> Re
     if asked.response_type.as_deref() != Some("code") {
         return Err(back("unsupported_response_type", "only the code flow is offered"));
     }
-    if !asked
-        .scope
-        .as_deref()
-        .unwrap_or_default()
-        .split(' ')
-        .any(|scope| scope == "openid")
-    {
+    if !asked.scope.as_deref().unwrap_or_default().split(' ').any(|scope| scope == "openid") {
         return Err(back("invalid_scope", "the scope must contain openid"));
     }
     if asked.prompt.as_deref() == Some("none") {
@@ -153,28 +120,16 @@ fn check(provider: &Provider, asked: Result<Query<Asked>, QueryRejection>) -> Re
     let (Some(code_challenge), Some("S256")) = (code_challenge, asked.code_challenge_method.as_deref()) else {
         return Err(back("invalid_request", "PKCE with S256 is required"));
     };
-    Ok(Valid {
-        redirect_uri,
-        state,
-        nonce: asked.nonce,
-        code_challenge,
-    })
+    Ok(Valid { redirect_uri, state, nonce: asked.nonce, code_challenge })
 }
 
 impl Provider {
     fn reject(&self, bad: Bad) -> Response {
         match bad {
             Bad::Page(text) => page::refused(StatusCode::BAD_REQUEST, text),
-            Bad::Back {
-                redirect_uri,
-                state,
-                error,
-                description,
-            } => self.back(
-                redirect_uri,
-                state.as_deref(),
-                &[("error", error), ("error_description", description)],
-            ),
+            Bad::Back { redirect_uri, state, error, description } => {
+                self.back(*redirect_uri, state.as_deref(), &[("error", error), ("error_description", description)])
+            }
         }
     }
 

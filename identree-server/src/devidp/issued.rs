@@ -42,11 +42,7 @@ impl Issued {
 
     /// Takes a code back: whatever becomes of the request, it works once.
     pub(super) fn redeem(&self, code: &str, now: Timestamp) -> Option<Code> {
-        lock(&self.codes)
-            .0
-            .remove(code)
-            .filter(|(until, _)| now < *until)
-            .map(|(_, code)| code)
+        lock(&self.codes).0.remove(code).filter(|(until, _)| now < *until).map(|(_, code)| code)
     }
 
     /// A new access token for a person, valid for [`TOKEN_LIFE`].
@@ -56,11 +52,7 @@ impl Issued {
 
     /// Whose access token it is.
     pub(super) fn person(&self, token: &str, now: Timestamp) -> Option<usize> {
-        lock(&self.tokens)
-            .0
-            .get(token)
-            .filter(|(until, _)| now < *until)
-            .map(|(_, person)| *person)
+        lock(&self.tokens).0.get(token).filter(|(until, _)| now < *until).map(|(_, person)| *person)
     }
 }
 
@@ -86,11 +78,7 @@ impl<T> Expiring<T> {
     fn add(&mut self, value: T, entropy: &dyn Entropy, (now, until): (Timestamp, Timestamp)) -> String {
         self.0.retain(|_, (until, _)| now < *until);
         if self.0.len() >= MOST
-            && let Some(oldest) = self
-                .0
-                .iter()
-                .min_by_key(|(_, (until, _))| *until)
-                .map(|(name, _)| name.clone())
+            && let Some(oldest) = self.0.iter().min_by_key(|(_, (until, _))| *until).map(|(name, _)| name.clone())
         {
             self.0.remove(&oldest);
         }

@@ -15,9 +15,8 @@ use zeroize::Zeroizing;
 use super::DevIdpError;
 
 /// PKCS#8 (RFC 5958 §2, version 0) around the 32 bytes of an Ed25519 key (RFC 8410 §7).
-const PKCS8_ED25519: [u8; 16] = [
-    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
-];
+const PKCS8_ED25519: [u8; 16] =
+    [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 
 /// An Ed25519 key with its id.
 pub(super) struct IdKey {
@@ -29,18 +28,12 @@ impl IdKey {
     pub(super) fn from_seed(seed: &Secret<[u8; 32]>) -> Result<Self, DevIdpError> {
         let der = Zeroizing::new([PKCS8_ED25519.as_slice(), seed.expose()].concat());
         let body = Zeroizing::new(STANDARD.encode(&*der));
-        let pem = Zeroizing::new(format!(
-            "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
-            *body
-        ));
+        let pem = Zeroizing::new(format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", *body));
         let unnamed = CoreEdDsaPrivateSigningKey::from_ed25519_pem(&pem, None).map_err(DevIdpError::Key)?;
         let public = serde_json::to_vec(&unnamed.as_verification_key()).map_err(|e| DevIdpError::Key(e.to_string()))?;
         let id = hex(&sha256(&public)[..8]);
         let key = CoreEdDsaPrivateSigningKey::from_ed25519_pem(&pem, Some(JsonWebKeyId::new(id.clone())));
-        Ok(Self {
-            id,
-            key: key.map_err(DevIdpError::Key)?,
-        })
+        Ok(Self { id, key: key.map_err(DevIdpError::Key)? })
     }
 
     /// What the provider publishes.

@@ -140,14 +140,9 @@ impl DevProvider {
     ) -> Result<(), DevIdpError> {
         let address: SocketAddr = listener.local_addr()?;
         if !address.ip().is_loopback() {
-            return Err(DevIdpError::NotLoopback {
-                what: "its listener",
-                url: format!("http://{address}"),
-            });
+            return Err(DevIdpError::NotLoopback { what: "its listener", url: format!("http://{address}") });
         }
-        Ok(axum::serve(listener, self.router())
-            .with_graceful_shutdown(stop)
-            .await?)
+        Ok(axum::serve(listener, self.router()).with_graceful_shutdown(stop).await?)
     }
 }
 
@@ -161,10 +156,7 @@ fn require_loopback(what: &'static str, url: &Url) -> Result<(), DevIdpError> {
     if local && url.scheme() == "http" {
         Ok(())
     } else {
-        Err(DevIdpError::NotLoopback {
-            what,
-            url: url.origin().ascii_serialization(),
-        })
+        Err(DevIdpError::NotLoopback { what, url: url.origin().ascii_serialization() })
     }
 }
 
@@ -173,11 +165,7 @@ fn require_loopback(what: &'static str, url: &Url) -> Result<(), DevIdpError> {
 async fn guard(State(provider): State<Arc<Provider>>, request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).map(HeaderValue::as_bytes);
     if host != Some(provider.authority.as_bytes()) {
-        return (
-            StatusCode::MISDIRECTED_REQUEST,
-            "this provider answers to its own address only\n",
-        )
-            .into_response();
+        return (StatusCode::MISDIRECTED_REQUEST, "this provider answers to its own address only\n").into_response();
     }
     let mut response = next.run(request).await;
     let headers = response.headers_mut();

@@ -24,30 +24,13 @@ struct Page<'a> {
 pub(super) fn choose(people: &[Persona], query: &str, redirect_uri: &Url) -> Response {
     let application = redirect_uri.origin().ascii_serialization();
     let policy = CLOSED_POLICY.replace("form-action 'none'", &format!("form-action 'self' {application}"));
-    let page = Page {
-        people,
-        query,
-        application: &application,
-        problem: None,
-    };
-    (
-        [(header::CONTENT_SECURITY_POLICY, policy)],
-        render(StatusCode::OK, &page),
-    )
-        .into_response()
+    let page = Page { people, query, application: &application, problem: None };
+    ([(header::CONTENT_SECURITY_POLICY, policy)], render(StatusCode::OK, &page)).into_response()
 }
 
 /// A request that cannot be sent back to where it came from.
 pub(super) fn refused(status: StatusCode, problem: &str) -> Response {
-    render(
-        status,
-        &Page {
-            people: &[],
-            query: "",
-            application: "",
-            problem: Some(problem),
-        },
-    )
+    render(status, &Page { people: &[], query: "", application: "", problem: Some(problem) })
 }
 
 fn render(status: StatusCode, page: &Page<'_>) -> Response {

@@ -21,32 +21,17 @@ impl Persona {
 
     /// One ordinary person of the given name and two administrators of other names: `ada` and `grace`.
     pub fn cast(ordinary: UserName) -> Vec<Self> {
-        let administrators = [
-            ("ada", "Ada Lovelace"),
-            ("grace", "Grace Hopper"),
-            ("edith", "Edith Clarke"),
-        ];
+        let administrators = [("ada", "Ada Lovelace"), ("grace", "Grace Hopper"), ("edith", "Edith Clarke")];
         let mut cast: Vec<Self> = administrators
             .into_iter()
             .filter(|(name, _)| *name != ordinary.as_str())
             .take(2)
             .filter_map(|(name, full_name)| {
                 let groups = vec![Self::ADMIN_GROUP.to_owned()];
-                UserName::parse(name).ok().map(|name| Self {
-                    name,
-                    full_name: full_name.to_owned(),
-                    groups,
-                })
+                UserName::parse(name).ok().map(|name| Self { name, full_name: full_name.to_owned(), groups })
             })
             .collect();
-        cast.insert(
-            0,
-            Self {
-                full_name: ordinary.to_string(),
-                name: ordinary,
-                groups: Vec::new(),
-            },
-        );
+        cast.insert(0, Self { full_name: ordinary.to_string(), name: ordinary, groups: Vec::new() });
         cast
     }
 
@@ -68,9 +53,7 @@ mod tests {
             assert_eq!(cast[0].name.as_str(), name);
             assert!(cast[0].groups.is_empty());
             assert!(
-                cast[1..]
-                    .iter()
-                    .all(|person| person.groups == [Persona::ADMIN_GROUP] && person.name.as_str() != name)
+                cast[1..].iter().all(|person| person.groups == [Persona::ADMIN_GROUP] && person.name.as_str() != name)
             );
             assert_ne!(cast[1].subject(), cast[2].subject());
         }

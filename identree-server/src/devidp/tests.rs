@@ -41,22 +41,11 @@ impl Setup {
     async fn call(&self, request: Request<Vec<u8>>) -> (StatusCode, axum::http::HeaderMap, Vec<u8>) {
         let (mut parts, body) = request.into_parts();
         if !parts.headers.contains_key(header::HOST) {
-            parts
-                .headers
-                .insert(header::HOST, HeaderValue::from_static("127.0.0.1:8091"));
+            parts.headers.insert(header::HOST, HeaderValue::from_static("127.0.0.1:8091"));
         }
-        let response = self
-            .provider
-            .router()
-            .oneshot(Request::from_parts(parts, Body::from(body)))
-            .await
-            .unwrap();
+        let response = self.provider.router().oneshot(Request::from_parts(parts, Body::from(body))).await.unwrap();
         let (parts, body) = response.into_parts();
-        (
-            parts.status,
-            parts.headers,
-            body.collect().await.unwrap().to_bytes().to_vec(),
-        )
+        (parts.status, parts.headers, body.collect().await.unwrap().to_bytes().to_vec())
     }
 
     async fn http(&self, request: HttpRequest) -> Result<HttpResponse, std::io::Error> {
@@ -88,9 +77,7 @@ impl Setup {
 
     async fn metadata(&self) -> CoreProviderMetadata {
         let issuer = IssuerUrl::new(ISSUER.to_owned()).unwrap();
-        CoreProviderMetadata::discover_async(issuer, &|request| self.http(request))
-            .await
-            .unwrap()
+        CoreProviderMetadata::discover_async(issuer, &|request| self.http(request)).await.unwrap()
     }
 
     async fn redeem(&self, code: &str, verifier: &str, callback: &str) -> Result<String, String> {
@@ -116,11 +103,7 @@ impl Setup {
 
 fn client(callback: &str) -> Client {
     let redirect_uris = vec![Url::parse(callback).unwrap()];
-    Client {
-        id: "identree".into(),
-        secret: Secret::new("s3cret&:".into()),
-        redirect_uris,
-    }
+    Client { id: "identree".into(), secret: Secret::new("s3cret&:".into()), redirect_uris }
 }
 
 const VERIFIER: &str = "0123456789012345678901234567890123456789012345678901234567890123";
@@ -156,11 +139,7 @@ async fn a_relying_party_gets_a_person() {
     .set_redirect_uri(RedirectUrl::new(CALLBACK.into()).unwrap());
     let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
     let (url, state, nonce) = client
-        .authorize_url(
-            CoreAuthenticationFlow::AuthorizationCode,
-            CsrfToken::new_random,
-            Nonce::new_random,
-        )
+        .authorize_url(CoreAuthenticationFlow::AuthorizationCode, CsrfToken::new_random, Nonce::new_random)
         .add_scope(Scope::new("groups".into()))
         .set_pkce_challenge(challenge)
         .url();
@@ -185,9 +164,7 @@ async fn a_relying_party_gets_a_person() {
         .request_async(&|request| setup.http(request))
         .await
         .unwrap();
-    let verifier = client
-        .id_token_verifier()
-        .set_allowed_algs([CoreJwsSigningAlgorithm::EdDsa]);
+    let verifier = client.id_token_verifier().set_allowed_algs([CoreJwsSigningAlgorithm::EdDsa]);
     let claims = token.id_token().unwrap().claims(&verifier, &nonce).unwrap();
     assert_eq!(claims.preferred_username().unwrap().as_str(), "ada");
     assert_eq!(claims.auth_time().unwrap().timestamp(), setup.clock.now().as_secs());
@@ -203,17 +180,13 @@ async fn a_relying_party_gets_a_person() {
     let raw = token.id_token().unwrap().to_string();
     let payload = raw.split('.').nth(1).unwrap();
     use base64::Engine as _;
-    let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD
-        .decode(payload)
-        .unwrap();
+    let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).unwrap();
     let payload: serde_json::Value = serde_json::from_slice(&payload).unwrap();
     assert_eq!(payload["groups"], json!([Persona::ADMIN_GROUP]));
     assert_eq!(payload["nonce"], json!(nonce.secret()));
 
     setup.clock.advance(issued::TOKEN_LIFE);
-    let late = client
-        .user_info(AccessToken::new(token.access_token().secret().clone()), None)
-        .unwrap();
+    let late = client.user_info(AccessToken::new(token.access_token().secret().clone()), None).unwrap();
     assert!(
         late.request_async::<openidconnect::EmptyAdditionalClaims, _, openidconnect::core::CoreGenderClaim>(
             &|r| setup.http(r)
@@ -230,38 +203,19 @@ async fn a_code_works_once_within_a_minute_and_only_for_who_began() {
 
     let used = code().await;
     assert!(setup.redeem(&used, VERIFIER, CALLBACK).await.is_ok());
-    assert_eq!(
-        setup.redeem(&used, VERIFIER, CALLBACK).await.unwrap_err(),
-        "invalid_grant"
-    );
+    assert_eq!(setup.redeem(&used, VERIFIER, CALLBACK).await.unwrap_err(), "invalid_grant");
 
     let other = code().await;
     let wrong = VERIFIER.replace('0', "a");
-    assert_eq!(
-        setup.redeem(&other, &wrong, CALLBACK).await.unwrap_err(),
-        "invalid_grant"
-    );
-    assert_eq!(
-        setup.redeem(&other, VERIFIER, CALLBACK).await.unwrap_err(),
-        "invalid_grant",
-        "a failed try uses it up"
-    );
+    assert_eq!(setup.redeem(&other, &wrong, CALLBACK).await.unwrap_err(), "invalid_grant");
+    assert_eq!(setup.redeem(&other, VERIFIER, CALLBACK).await.unwrap_err(), "invalid_grant", "a failed try uses it up");
 
     let moved = code().await;
-    assert_eq!(
-        setup
-            .redeem(&moved, VERIFIER, "http://127.0.0.1:8090/other")
-            .await
-            .unwrap_err(),
-        "invalid_grant"
-    );
+    assert_eq!(setup.redeem(&moved, VERIFIER, "http://127.0.0.1:8090/other").await.unwrap_err(), "invalid_grant");
 
     let late = code().await;
     setup.clock.advance(issued::CODE_LIFE);
-    assert_eq!(
-        setup.redeem(&late, VERIFIER, CALLBACK).await.unwrap_err(),
-        "invalid_grant"
-    );
+    assert_eq!(setup.redeem(&late, VERIFIER, CALLBACK).await.unwrap_err(), "invalid_grant");
 }
 
 #[tokio::test]
@@ -325,24 +279,16 @@ async fn foreign_pages_cannot_choose_and_foreign_names_do_not_answer() {
             .unwrap()
     };
     assert_eq!(setup.call(click("cross-site", "ada")).await.0, StatusCode::FORBIDDEN);
-    assert_eq!(
-        setup.call(click("same-origin", "root")).await.0,
-        StatusCode::BAD_REQUEST
-    );
-    let rebound = Request::get("/jwks")
-        .header(header::HOST, "evil.example")
-        .body(Vec::new())
-        .unwrap();
+    assert_eq!(setup.call(click("same-origin", "root")).await.0, StatusCode::BAD_REQUEST);
+    let rebound = Request::get("/jwks").header(header::HOST, "evil.example").body(Vec::new()).unwrap();
     assert_eq!(setup.call(rebound).await.0, StatusCode::MISDIRECTED_REQUEST);
 }
 
 #[tokio::test]
 async fn only_loopback_and_never_beside_https() {
     let make = |issuer: &str, callback: &str| {
-        let parts: (Arc<dyn Clock>, Arc<dyn Entropy>) = (
-            Arc::new(ManualClock::new(Timestamp::default())),
-            Arc::new(SeededEntropy::new(1)),
-        );
+        let parts: (Arc<dyn Clock>, Arc<dyn Entropy>) =
+            (Arc::new(ManualClock::new(Timestamp::default())), Arc::new(SeededEntropy::new(1)));
         DevProvider::new(&Url::parse(issuer).unwrap(), client(callback), Vec::new(), parts)
     };
     assert!(make("http://localhost:1", CALLBACK).is_ok());
@@ -355,15 +301,9 @@ async fn only_loopback_and_never_beside_https() {
         (ISSUER, "https://127.0.0.1/callback"),
         (ISSUER, "http://approve.example/callback"),
     ] {
-        assert!(
-            matches!(make(issuer, callback), Err(DevIdpError::NotLoopback { .. })),
-            "{issuer} {callback}"
-        );
+        assert!(matches!(make(issuer, callback), Err(DevIdpError::NotLoopback { .. })), "{issuer} {callback}");
     }
     let open = TcpListener::bind("0.0.0.0:0").await.unwrap();
-    let served = make(ISSUER, CALLBACK)
-        .unwrap()
-        .serve(open, std::future::pending())
-        .await;
+    let served = make(ISSUER, CALLBACK).unwrap().serve(open, std::future::pending()).await;
     assert!(matches!(served, Err(DevIdpError::NotLoopback { .. })));
 }

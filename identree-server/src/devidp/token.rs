@@ -32,11 +32,7 @@ struct TokenError(&'static str, &'static str);
 
 impl IntoResponse for TokenError {
     fn into_response(self) -> Response {
-        let status = if self.0 == "invalid_client" {
-            StatusCode::UNAUTHORIZED
-        } else {
-            StatusCode::BAD_REQUEST
-        };
+        let status = if self.0 == "invalid_client" { StatusCode::UNAUTHORIZED } else { StatusCode::BAD_REQUEST };
         let body = Json(json!({ "error": self.0, "error_description": self.1 }));
         let mut response = (status, body).into_response();
         if status == StatusCode::UNAUTHORIZED {
@@ -66,7 +62,7 @@ fn exchange(
     };
     let (id, secret) =
         credentials(headers, &form).ok_or(TokenError("invalid_client", "the client must authenticate"))?;
-    if id != provider.client.id || !provider.client.secret.eq(secret.as_bytes()) {
+    if id != provider.client.id || !provider.client.secret.matches(secret.as_bytes()) {
         return Err(TokenError("invalid_client", "client id or secret is wrong"));
     }
     if form.grant_type.as_deref() != Some("authorization_code") {
@@ -76,24 +72,13 @@ fn exchange(
     let code = form
         .code
         .and_then(|code| provider.issued.redeem(&code, now))
-        .ok_or(TokenError(
-            "invalid_grant",
-            "the code is unknown, used or older than a minute",
-        ))?;
+        .ok_or(TokenError("invalid_grant", "the code is unknown, used or older than a minute"))?;
     if form.redirect_uri.as_deref() != Some(code.redirect_uri.as_str()) {
-        return Err(TokenError(
-            "invalid_grant",
-            "the redirect_uri is another one than at the start",
-        ));
+        return Err(TokenError("invalid_grant", "the redirect_uri is another one than at the start"));
     }
-    let challenge = form
-        .code_verifier
-        .map(|verifier| URL_SAFE_NO_PAD.encode(sha256(verifier.as_bytes())));
+    let challenge = form.code_verifier.map(|verifier| URL_SAFE_NO_PAD.encode(sha256(verifier.as_bytes())));
     if challenge.as_deref() != Some(code.code_challenge.as_str()) {
-        return Err(TokenError(
-            "invalid_grant",
-            "the code_verifier does not fit the code_challenge",
-        ));
+        return Err(TokenError("invalid_grant", "the code_verifier does not fit the code_challenge"));
     }
     let id_token = provider
         .key
@@ -115,11 +100,7 @@ fn credentials(headers: &HeaderMap, form: &Redeemed) -> Option<(String, String)>
     };
     let decoded = STANDARD.decode(basic.to_str().ok()?.strip_prefix("Basic ")?).ok()?;
     let (id, secret) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
-    let plain = |part: &str| {
-        form_urlencoded::parse(part.as_bytes())
-            .next()
-            .map(|(name, _)| name.into_owned())
-    };
+    let plain = |part: &str| form_urlencoded::parse(part.as_bytes()).next().map(|(name, _)| name.into_owned());
     Some((plain(id)?, plain(secret)?))
 }
 
@@ -149,15 +130,11 @@ fn person_claims(provider: &Provider, person: usize) -> Value {
 
 /// `/userinfo` (OpenID Connect Core 1.0 §5.3), the token as RFC 6750 §2.1 says.
 pub(super) async fn userinfo(State(provider): State<Arc<Provider>>, headers: HeaderMap) -> Response {
-    let bearer = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     match bearer.and_then(|token| provider.issued.person(token, provider.clock.now())) {
         Some(person) => Json(person_claims(&provider, person)).into_response(),
-        None => (
-            StatusCode::UNAUTHORIZED,
-            [(header::WWW_AUTHENTICATE, "Bearer error=\"invalid_token\"")],
-        )
-            .into_response(),
+        None => {
+            (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer error=\"invalid_token\"")]).into_response()
+        }
     }
 }
