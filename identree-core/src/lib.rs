@@ -30,6 +30,8 @@ pub mod retry;
 pub mod rng;
 #[cfg(feature = "engine")]
 pub mod store;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 
 #[cfg(feature = "engine")]
 pub use self::engine::{Ask, Engine, EngineError, Opened, Refusal, Verdict, Vote, VoteRefusal};

@@ -2,6 +2,8 @@
 
 mod document;
 mod memory;
+#[cfg(feature = "sqlite")]
+mod sql;
 
 use std::sync::Arc;
 
@@ -9,6 +11,8 @@ use async_trait::async_trait;
 
 pub use self::document::{Collection, Document, DocumentKey};
 pub use self::memory::MemoryStore;
+#[cfg(feature = "sqlite")]
+pub use self::sql::{OpenError, SqliteStore};
 use crate::audit::AuditEvent;
 use crate::challenge::{ChallengeRecord, UserCode};
 use crate::id::{ChallengeId, UserName};

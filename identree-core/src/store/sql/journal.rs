@@ -1,0 +1,25 @@
+//! Reading the journal.
+
+use async_trait::async_trait;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+
+use super::entity::journal::{Column, Entity, Model};
+use super::{SqliteStore, Window, error};
+use crate::audit::AuditEvent;
+use crate::store::{Journal, Page, Paged, StoreError};
+
+#[async_trait]
+impl Journal for SqliteStore {
+    async fn unsealed(&self, page: Page) -> Result<Paged<AuditEvent>, StoreError> {
+        let window = Window::of(page);
+        let query = Entity::find()
+            .filter(Column::Seq.gt(window.after.unwrap_or(0)))
+            .order_by_asc(Column::Seq)
+            .limit(window.rows());
+        let mut rows = query.all(&self.pages).await.map_err(error::page)?;
+        let next = window.cut(&mut rows, |row: &Model| row.seq);
+        let event =
+            |row: &Model| serde_json::from_str(&row.event).map_err(|source| error::corrupt("journal")(source.into()));
+        Ok(Paged { items: rows.iter().map(event).collect::<Result<_, _>>()?, next })
+    }
+}

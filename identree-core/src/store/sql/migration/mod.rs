@@ -1,0 +1,27 @@
+//! The steps of the schema: forward only, numbered without gaps, each in a transaction.
+
+mod m0001_start;
+
+use sea_orm_migration::{MigrationTrait, MigratorTrait};
+
+/// All steps, in order.
+pub(super) struct Migrator;
+
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m0001_start::Step)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_dense_and_every_step_is_one_transaction() {
+        for (at, step) in Migrator::migrations().iter().enumerate() {
+            assert!(step.name().starts_with(&format!("m{:04}_", at + 1)), "{}", step.name());
+            assert_eq!(step.use_transaction(), Some(true), "{}", step.name());
+        }
+    }
+}

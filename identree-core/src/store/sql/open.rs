@@ -1,0 +1,124 @@
+//! Opening the file: whose it is, whether it is whole, and bringing its schema up to date.
+
+use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use sea_orm::sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
+use sea_orm::sqlx::{self, ConnectOptions as _, Connection as _, SqlitePool};
+use sea_orm::{DatabaseConnection, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait as _};
+use sea_orm_migration::MigratorTrait as _;
+
+use super::error::{OpenError, open as failed};
+use super::migration::Migrator;
+
+/// `IDNT`, in the header of every file of ours (<https://sqlite.org/pragma.html#pragma_application_id>).
+const APPLICATION_ID: i32 = 0x4944_4e54;
+/// Files up to this size are read as a whole before they are used.
+const WHOLLY_CHECKED_BYTES: u64 = 64 * 1024 * 1024;
+/// How long another process may hold the write lock before we give up.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// Checks, creates or upgrades the file; gives the options for further connections, and the connection that writes.
+pub(super) async fn open(path: &Path) -> Result<(SqliteConnectOptions, SqliteConnection), OpenError> {
+    let size = create(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
+    let plain = SqliteConnectOptions::new()
+        .filename(path)
+        .foreign_keys(true)
+        .busy_timeout(BUSY)
+        .synchronous(SqliteSynchronous::Full)
+        .disable_statement_logging();
+    let mut connection = plain.connect().await.map_err(|error| failed(path, error))?;
+    identify(path, &mut connection).await?;
+    if size <= WHOLLY_CHECKED_BYTES {
+        check(path, &mut connection).await?;
+    }
+    connection.close().await.map_err(|error| failed(path, error))?;
+
+    // Only now is anything but our own mark written.
+    let options = plain.journal_mode(SqliteJournalMode::Wal).pragma("wal_autocheckpoint", "8000");
+    migrate(path, &options).await?;
+    let connection = options.connect().await.map_err(|error| failed(path, error))?;
+    Ok((options, connection))
+}
+
+/// The connections that read.
+pub(super) fn readers(options: SqliteConnectOptions) -> SqlitePool {
+    SqlitePoolOptions::new()
+        .max_connections(4)
+        .test_before_acquire(false)
+        .connect_lazy_with(options.pragma("query_only", "ON"))
+}
+
+/// Makes an empty file that only this user can read, unless there is one; gives its size.
+fn create(path: &Path) -> std::io::Result<u64> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(file) => {
+            file.sync_all()?;
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            File::open(parent)?.sync_all()?; // the name is durable too
+            Ok(0)
+        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let found = OpenOptions::new().read(true).write(true).open(path)?.metadata()?;
+            if found.is_file() { Ok(found.len()) } else { Err(std::io::Error::other("it is not a regular file")) }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Refuses what is not ours, before the first write; marks a new file.
+async fn identify(path: &Path, connection: &mut SqliteConnection) -> Result<(), OpenError> {
+    let error = |error| failed(path, error);
+    let id: i32 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await.map_err(error)?;
+    let tables: Vec<String> =
+        sqlx::query_scalar("SELECT name FROM sqlite_schema").fetch_all(&mut *connection).await.map_err(error)?;
+    if id == 0 && tables.is_empty() {
+        let mark = sqlx::AssertSqlSafe(format!("PRAGMA application_id = {APPLICATION_ID}"));
+        sqlx::query(mark).execute(&mut *connection).await.map_err(error)?;
+        return Ok(());
+    }
+    if id != APPLICATION_ID {
+        return Err(OpenError::Foreign { path: path.to_owned() });
+    }
+    if !tables.iter().any(|name| name == "seaql_migrations") {
+        return Ok(());
+    }
+    let applied: Vec<String> = sqlx::query_scalar("SELECT version FROM seaql_migrations ORDER BY version DESC")
+        .fetch_all(connection)
+        .await
+        .map_err(error)?;
+    let known: Vec<String> = Migrator::migrations().iter().map(|step| step.name().to_owned()).collect();
+    match applied.into_iter().find(|name| !known.contains(name)) {
+        Some(found) => Err(OpenError::Newer { path: path.to_owned(), found }),
+        None => Ok(()),
+    }
+}
+
+async fn check(path: &Path, connection: &mut SqliteConnection) -> Result<(), OpenError> {
+    let verdict: String =
+        sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(connection).await.map_err(|error| failed(path, error))?;
+    if verdict == "ok" { Ok(()) } else { Err(OpenError::Damaged { path: path.to_owned(), detail: verdict }) }
+}
+
+/// Runs the missing steps in one transaction that excludes every other writer: two processes that open a new file at the
+/// same time do not get into each other's way.
+async fn migrate(path: &Path, options: &SqliteConnectOptions) -> Result<(), OpenError> {
+    let pool = SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options.clone());
+    let database = DatabaseConnection::from(pool.clone());
+    let steps = async {
+        let immediate = SqliteTransactionMode::Immediate;
+        let transaction = database
+            .begin_with_options(TransactionOptions { sqlite_transaction_mode: Some(immediate), ..Default::default() })
+            .await?;
+        Migrator::up(&transaction, None).await?;
+        transaction.commit().await
+    };
+    let done: Result<(), DbErr> = steps.await;
+    pool.close().await;
+    done.map_err(|source| OpenError::Unavailable { path: path.to_owned(), source: source.into() })
+}

@@ -1,0 +1,92 @@
+//! What a batch writes, encoded by the caller so that the one writer does not have to.
+
+use std::sync::Arc;
+
+use crate::audit::AuditEvent;
+use crate::challenge::ChallengeRecord;
+use crate::id::ChallengeId;
+use crate::store::{Batch, Change, DocumentKey, Put, StoreError};
+
+/// A question's row.
+#[derive(Debug)]
+pub(super) struct ChallengeRow {
+    pub(super) id: ChallengeId,
+    pub(super) code: String,
+    pub(super) requester: String,
+    pub(super) settled_at_ms: Option<i64>,
+    pub(super) revision: i64,
+    pub(super) json: String,
+}
+
+/// A row of the journal.
+#[derive(Debug)]
+pub(super) struct EventRow {
+    pub(super) id: Vec<u8>,
+    pub(super) json: String,
+}
+
+/// One encoded change.
+#[derive(Debug)]
+pub(super) enum RowChange {
+    Open(Arc<ChallengeRow>),
+    Advance(Arc<ChallengeRow>),
+    Forget(ChallengeId),
+    Document { key: DocumentKey, expect: Option<i64>, put: Option<Arc<Put>> },
+}
+
+/// One encoded batch.
+#[derive(Debug)]
+pub(super) struct Write {
+    pub(super) changes: Vec<RowChange>,
+    pub(super) events: Vec<EventRow>,
+    /// Whether it is there to see if the disk takes a write.
+    pub(super) probe: bool,
+}
+
+impl Write {
+    /// Encodes a batch.
+    pub(super) fn encode(batch: Batch) -> Result<Self, StoreError> {
+        let changes = batch.changes.into_iter().map(change).collect::<Result<_, _>>().map_err(unwritable)?;
+        let events = batch.events.iter().map(event).collect::<Result<_, _>>().map_err(unwritable)?;
+        Ok(Self { changes, events, probe: false })
+    }
+
+    /// Writes nothing that anybody reads, durably.
+    pub(super) const fn probe() -> Self {
+        Self { changes: Vec::new(), events: Vec::new(), probe: true }
+    }
+}
+
+fn unwritable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
+    StoreError::Unavailable(error.into())
+}
+
+type Encoded<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+fn change(change: Change) -> Encoded<RowChange> {
+    Ok(match change {
+        Change::Open(record) => RowChange::Open(challenge(&record)?),
+        Change::Advance(record) => RowChange::Advance(challenge(&record)?),
+        Change::Forget(id) => RowChange::Forget(id),
+        Change::Document { key, expect, put } => {
+            let expect = expect.map(i64::try_from).transpose()?;
+            RowChange::Document { key, expect, put: put.map(Arc::new) }
+        }
+    })
+}
+
+fn challenge(record: &ChallengeRecord) -> Encoded<Arc<ChallengeRow>> {
+    let question = record.question();
+    Ok(Arc::new(ChallengeRow {
+        id: question.id,
+        code: question.code.as_str().to_owned(),
+        requester: question.requester.as_str().to_owned(),
+        settled_at_ms: record.settled_at().map(crate::time::Timestamp::as_millis),
+        revision: i64::try_from(record.revision())?,
+        json: serde_json::to_string(record)?,
+    }))
+}
+
+fn event(event: &AuditEvent) -> Encoded<EventRow> {
+    Ok(EventRow { id: event.id.as_bytes().to_vec(), json: serde_json::to_string(event)? })
+}

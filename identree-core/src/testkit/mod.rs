@@ -1,0 +1,6 @@
+//! For whoever implements a contract or embeds the engine: sample data, and one conformance suite per trait.
+//!
+//! An implementation that has not passed its suite is not an implementation.
+
+pub mod fakes;
+pub mod suite;

@@ -1,0 +1,3 @@
+//! One suite per trait: plain async functions, one per clause, and a macro that stamps them as tests.
+
+pub mod store;

@@ -1,0 +1,3 @@
+//! Integration tests of identree-core.
+
+mod store;

@@ -1,0 +1,12 @@
+//! The store suite over every store of this crate.
+
+use identree_core::store::{MemoryStore, SqliteStore};
+use identree_core::store_suite;
+
+async fn sqlite() -> (SqliteStore, tempfile::TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    (SqliteStore::open_in(directory.path()).await.unwrap(), directory)
+}
+
+store_suite!(memory, async { (MemoryStore::new(), ()) });
+store_suite!(sqlite_file, sqlite());
