@@ -110,6 +110,21 @@ impl Glob {
         }
     }
 
+    /// The text that it stands for, if it has no wildcard.
+    pub(super) fn literal(&self) -> Option<&str> {
+        (self.shape == Shape::Literal).then_some(&*self.prefix)
+    }
+
+    /// What every matching text starts with.
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// What every matching text ends with.
+    pub(super) fn suffix(&self) -> &str {
+        &self.suffix
+    }
+
     fn from_tokens(tokens: Vec<Token>) -> Self {
         let text = |token: &Token| if let Token::Char(c) = token { Some(*c) } else { None };
         let prefix: String = tokens.iter().map_while(text).collect();
@@ -146,29 +161,17 @@ fn set(rest: &mut std::str::Chars<'_>, pattern: &str) -> Result<Token, GlobError
         };
         let mut ahead = rest.clone();
         let high = match (ahead.next(), ahead.next()) {
-            (Some('-'), Some(']') | None) | (Some(_) | None, _) if ahead_is_no_range(rest) => low,
-            (_, Some('\\')) => {
-                let c = ahead.next().ok_or_else(open)?;
+            (Some('-'), Some(high)) if high != ']' => {
                 *rest = ahead;
-                c
+                if high == '\\' { rest.next().ok_or_else(open)? } else { high }
             }
-            (_, Some(c)) => {
-                *rest = ahead;
-                c
-            }
-            (_, None) => low,
+            _ => low,
         };
         if high < low {
             return Err(GlobError::Range(pattern.into()));
         }
         ranges.push((low, high));
     }
-}
-
-/// Whether what follows is not `-` with an end of the range after it.
-fn ahead_is_no_range(rest: &std::str::Chars<'_>) -> bool {
-    let mut ahead = rest.clone();
-    ahead.next() != Some('-') || matches!(ahead.next(), Some(']') | None)
 }
 
 /// Goes back only to the last `*`: linear for each, and never exponential.

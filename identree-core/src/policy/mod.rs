@@ -1,8 +1,12 @@
 //! Who must approve what: the contract, and the built-in rules.
 
+mod file;
+mod index;
 mod matcher;
 mod rule;
 mod ruleset;
+#[cfg(test)]
+mod tests;
 mod window;
 
 use std::fmt;
@@ -12,9 +16,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+pub use self::file::{Place, PolicyFileError};
 pub use self::matcher::GlobError;
 pub use self::rule::{Rule, RuleError};
-pub use self::ruleset::{PolicyFileError, RuleSet};
+pub use self::ruleset::RuleSet;
 pub use self::window::{Window, WindowError};
 use crate::challenge::RunAs;
 use crate::directory::Snapshot;

@@ -1,57 +1,29 @@
-//! One rule, as written in the file and as compiled.
+//! One compiled rule: what it matches, and what it then says.
 
+use std::borrow::Cow;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use serde::Deserialize;
-
+use super::file::{Action, RuleText};
 use super::matcher::{Case, Glob, GlobError};
 use super::window::{Window, WindowError};
 use super::{Outcome, PolicyInput, Requirement};
 use crate::id::RuleName;
 use crate::text::visible;
 
-/// A rule as written: the same names in JSON and in TOML.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Written {
-    pub(super) name: String,
-    match_hosts: Option<Vec<String>>,
-    match_users: Option<Vec<String>>,
-    match_host_groups: Option<Vec<String>>,
-    match_kinds: Option<Vec<String>>,
-    match_commands: Option<Vec<String>>,
-    #[serde(default)]
-    action: Action,
-    reason: Option<String>,
-    require_admin: Option<bool>,
-    min_approvals: Option<u32>,
-    requester_may_approve: Option<bool>,
-    number_match: Option<bool>,
-    require_fresh_oidc: Option<String>,
-    allowed_hours: Option<String>,
-    allowed_days: Option<String>,
-    auto_approve_grace: Option<bool>,
-    break_glass_bypass: Option<bool>,
-    notify_channels: Option<Vec<String>>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Action {
-    Allow,
-    #[default]
-    Ask,
-    Refuse,
-}
-
 /// Why a rule does not compile. Each text says how to mend it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RuleError {
     /// Not a name.
-    #[error(transparent)]
+    #[error("{0}; a name is lower-case letters, digits, '.', '_' and '-'")]
     Name(#[from] crate::id::NameError),
+    /// Two rules have one name.
+    #[error("a policy of this name stands on line {first} already; give each its own name")]
+    Duplicate {
+        /// Where the other one begins.
+        first: usize,
+    },
     /// A list that can match nothing.
     #[error("{0} is an empty list, which would match nothing; leave it out to match everything")]
     EmptyList(&'static str),
@@ -76,7 +48,7 @@ pub enum RuleError {
     #[error("min_approvals must be at least 1; use action = \"allow\" for no approval at all")]
     NoApprovals,
     /// Not a duration.
-    #[error("require_fresh_oidc = \"{}\" is not a duration of at least one second, as in \"5m\"", visible(.0))]
+    #[error("require_fresh_oidc = \"{}\" is not a duration in whole seconds, at least one, as in \"5m\"", visible(.0))]
     Duration(String),
     /// A field that contradicts the action.
     #[error("action = \"{action}\" does not go with {field}; remove one of the two")]
@@ -92,8 +64,8 @@ pub enum RuleError {
 #[derive(Debug, Clone)]
 pub struct Rule {
     name: RuleName,
-    hosts: Option<Vec<Glob>>,
-    users: Option<Vec<Glob>>,
+    pub(super) hosts: Option<Vec<Glob>>,
+    pub(super) users: Option<Vec<Glob>>,
     host_groups: Option<Vec<String>>,
     kinds: Option<Vec<Glob>>,
     commands: Option<Vec<Glob>>,
@@ -124,7 +96,7 @@ impl Rule {
         &self.notices
     }
 
-    pub(super) fn compile(written: Written) -> Result<Self, RuleError> {
+    pub(super) fn compile(written: &RuleText) -> Result<Self, RuleError> {
         let name = RuleName::parse(&written.name)?;
         let last_resort = name.as_str() == "default";
         let lists = [
@@ -148,28 +120,28 @@ impl Rule {
             (None, None) => None,
             (hours, days) => Some(Window::parse(hours.as_deref(), days.as_deref())?),
         };
-        let verdict = verdict(&written, &name)?;
-        let notices = notices(&written, &name);
+        let verdict = verdict(written, &name)?;
+        let notices = notices(written, &name);
         Ok(Self {
             name,
-            hosts: globs("match_hosts", written.match_hosts, Case::Ignored)?,
-            users: globs("match_users", written.match_users, Case::Counts)?,
-            host_groups: written.match_host_groups,
-            kinds: globs("match_kinds", written.match_kinds, Case::Counts)?,
-            commands: globs("match_commands", written.match_commands, Case::Counts)?,
+            hosts: globs("match_hosts", written.match_hosts.as_ref(), Case::Ignored)?,
+            users: globs("match_users", written.match_users.as_ref(), Case::Counts)?,
+            host_groups: written.match_host_groups.clone(),
+            kinds: globs("match_kinds", written.match_kinds.as_ref(), Case::Counts)?,
+            commands: globs("match_commands", written.match_commands.as_ref(), Case::Counts)?,
             window,
             verdict,
             notices,
         })
     }
 
-    /// Each list that is there must match; within a list any entry.
-    pub(super) fn matches(&self, input: &PolicyInput<'_>) -> bool {
+    /// Each list that is there must match; within a list any entry. `target` is what [`folded`] gives.
+    pub(super) fn matches(&self, input: &PolicyInput<'_>, target: &str) -> bool {
         let any = |globs: &Option<Vec<Glob>>, text: &str| {
             globs.as_ref().is_none_or(|globs| globs.iter().any(|glob| glob.matches(text)))
         };
         any(&self.users, input.requester.as_str())
-            && any(&self.hosts, input.target.name())
+            && any(&self.hosts, target)
             && any(&self.kinds, input.kind.as_str())
             && self.host_groups.as_ref().is_none_or(|groups| input.target_groups.iter().any(|g| groups.contains(g)))
             && self.commands.as_ref().is_none_or(|globs| match input.command {
@@ -194,13 +166,20 @@ impl Rule {
     }
 }
 
-fn globs(field: &'static str, list: Option<Vec<String>>, case: Case) -> Result<Option<Vec<Glob>>, RuleError> {
+/// The target's name with ASCII letters in lower case, as patterns of hosts want it. Other things than hosts may have upper
+/// case in their names, and a rule for `prod*` must not miss `Prod-1`.
+pub(super) fn folded<'a>(input: &PolicyInput<'a>) -> Cow<'a, str> {
+    let name = input.target.name();
+    if name.bytes().any(|b| b.is_ascii_uppercase()) { name.to_ascii_lowercase().into() } else { name.into() }
+}
+
+fn globs(field: &'static str, list: Option<&Vec<String>>, case: Case) -> Result<Option<Vec<Glob>>, RuleError> {
     list.map(|list| list.iter().map(|pattern| Glob::compile(pattern, case)).collect::<Result<_, _>>())
         .transpose()
         .map_err(|error| RuleError::Pattern { field, error })
 }
 
-fn verdict(written: &Written, name: &RuleName) -> Result<Verdict, RuleError> {
+fn verdict(written: &RuleText, name: &RuleName) -> Result<Verdict, RuleError> {
     let asking = [
         ("require_admin", written.require_admin.is_some()),
         ("min_approvals", written.min_approvals.is_some()),
@@ -208,6 +187,9 @@ fn verdict(written: &Written, name: &RuleName) -> Result<Verdict, RuleError> {
         ("number_match", written.number_match.is_some()),
         ("require_fresh_oidc", written.require_fresh_oidc.is_some()),
     ];
+    let windows =
+        [("allowed_hours", written.allowed_hours.is_some()), ("allowed_days", written.allowed_days.is_some())];
+    let window = windows.iter().find(|(_, given)| *given).map(|(field, _)| *field);
     let asks = asking.iter().find(|(_, given)| *given).map(|(field, _)| *field);
     let contradiction = |action, field| Err(RuleError::Contradiction { action, field });
     match (written.action, asks, &written.reason) {
@@ -217,13 +199,17 @@ fn verdict(written: &Written, name: &RuleName) -> Result<Verdict, RuleError> {
         (Action::Ask, _, Some(_)) => contradiction("ask", "reason"),
         (Action::Allow, None, None) => Ok(Verdict::Allow),
         (Action::Refuse, None, reason) => {
-            Ok(Verdict::Refuse(reason.clone().unwrap_or_else(|| format!("the policy \"{name}\" does not allow this"))))
+            if let Some(field) = window {
+                return contradiction("refuse", field);
+            }
+            let reason = reason.as_ref().map(|reason| visible(reason).into_owned());
+            Ok(Verdict::Refuse(reason.unwrap_or_else(|| format!("the policy \"{name}\" does not allow this"))))
         }
         (Action::Ask, _, None) => requirement(written, name).map(Verdict::Ask),
     }
 }
 
-fn requirement(written: &Written, name: &RuleName) -> Result<Requirement, RuleError> {
+fn requirement(written: &RuleText, name: &RuleName) -> Result<Requirement, RuleError> {
     let fresh = written.require_fresh_oidc.as_deref().map(seconds).transpose()?;
     Ok(Requirement {
         rule: Some(name.clone()),
@@ -239,10 +225,14 @@ fn seconds(text: &str) -> Result<u64, RuleError> {
     // `M` and `y` of the crate's grammar are months and years: nobody means them here.
     let odd = text.contains(['M', 'y']);
     let duration = humantime::parse_duration(text).unwrap_or(Duration::ZERO);
-    if odd || duration.as_secs() == 0 { Err(RuleError::Duration(text.to_owned())) } else { Ok(duration.as_secs()) }
+    if odd || duration.as_secs() == 0 || duration.subsec_nanos() != 0 {
+        Err(RuleError::Duration(text.to_owned()))
+    } else {
+        Ok(duration.as_secs())
+    }
 }
 
-fn notices(written: &Written, name: &RuleName) -> Vec<String> {
+fn notices(written: &RuleText, name: &RuleName) -> Vec<String> {
     let fields = [
         ("auto_approve_grace", written.auto_approve_grace.unwrap_or(false)),
         ("break_glass_bypass", written.break_glass_bypass.unwrap_or(false)),
