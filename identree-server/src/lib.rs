@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+pub mod api;
 #[cfg(feature = "dev-idp")]
 pub mod devidp;
+pub mod hosts;
 pub mod layer;
 pub mod parts;
 pub mod session;

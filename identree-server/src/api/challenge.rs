@@ -1,0 +1,187 @@
+//! Host API v1: open, wait, cancel.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Extension, Path, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use identree_core::actor::{Actor, Strength};
+use identree_core::challenge::{ChallengeRecord, Settled, State as Standing};
+use identree_core::grant::{Answer, Decision};
+use identree_core::id::{ChallengeId, Target};
+use identree_core::text::{is_hidden, visible};
+use identree_core::wire::v1::{self, OpenRequest, Reply, Status};
+use identree_core::{Ask, Engine, EngineError};
+use url::Url;
+
+use super::Problem;
+use crate::layer::host_auth::AuthenticatedHost;
+
+/// How an [`Actor`] that a host states came in.
+const BY: &str = "host credential";
+
+/// What the host API needs.
+#[derive(Debug, Clone)]
+pub struct HostApi {
+    /// The engine.
+    pub engine: Engine,
+    /// Where people reach the server (`IDENTREE_EXTERNAL_URL`).
+    pub external_url: Arc<Url>,
+}
+
+pub(super) async fn open(
+    State(api): State<HostApi>,
+    Extension(host): Extension<AuthenticatedHost>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let request = parse(&headers, &body)?;
+    if host.host.users.as_ref().is_some_and(|users| !users.contains(&request.username)) {
+        let detail = format!("{} is not on the list of host {}", request.username, host.name);
+        return Err(Problem::user_not_allowed().with_detail(detail));
+    }
+    let nonce = request.nonce;
+    let groups = host.host.group.into_iter().collect();
+    let challenge = request
+        .into_challenge(Target::Host(host.name), groups)
+        .map_err(|error| Problem::invalid_request().with_detail(error.to_string()))?;
+    let ask = Ask { nonce: Some(nonce), ..Ask::new(&challenge) };
+    let opened = api.engine.open(ask).await.map_err(problem)?;
+    let status = if opened.record.is_pending() { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(api.reply(&opened.record).await?)).into_response())
+}
+
+pub(super) async fn wait(
+    State(api): State<HostApi>,
+    Extension(host): Extension<AuthenticatedHost>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Reply>, Problem> {
+    let secs = wait_secs(query.as_deref())?;
+    let record = api.own(&id, &host).await?;
+    let id = record.question().id;
+    if record.is_pending() && secs > 0 {
+        let until = api.engine.clock().now() + Duration::from_secs(secs.into());
+        api.engine.wait(id, until).await.map_err(problem)?;
+    }
+    let record = api.engine.record(id).await.map_err(problem)?.ok_or_else(Problem::not_found)?;
+    Ok(Json(api.reply(&record).await?))
+}
+
+pub(super) async fn cancel(
+    State(api): State<HostApi>,
+    Extension(host): Extension<AuthenticatedHost>,
+    Path(id): Path<String>,
+) -> Result<Json<Reply>, Problem> {
+    let record = api.own(&id, &host).await?;
+    let question = record.question();
+    if record.is_pending() {
+        let now = api.engine.clock().now();
+        let requester = Actor::vouched(BY, question.requester.clone(), now, Strength::Stated);
+        api.engine.cancel(question.id, &requester).await.map_err(problem)?;
+    }
+    let record = api.engine.record(question.id).await.map_err(problem)?.ok_or_else(Problem::not_found)?;
+    Ok(Json(api.reply(&record).await?))
+}
+
+impl HostApi {
+    /// The host's own question; another host's does not exist for it.
+    async fn own(&self, id: &str, host: &AuthenticatedHost) -> Result<Arc<ChallengeRecord>, Problem> {
+        let id = ChallengeId::parse(id).map_err(|_| Problem::not_found())?;
+        let record = self.engine.record(id).await.map_err(problem)?.ok_or_else(Problem::not_found)?;
+        let own = matches!(&record.question().target, Target::Host(name) if *name == host.name);
+        if own { Ok(record) } else { Err(Problem::not_found()) }
+    }
+
+    async fn reply(&self, record: &ChallengeRecord) -> Result<Reply, Problem> {
+        let question = record.question();
+        let answer = self.engine.answer(record).await.map_err(problem)?;
+        // What is signed and what is said beside it agree: an approval that nobody claimed in time has expired.
+        let signed = answer.as_ref().and_then(|answer| Answer::decode(&answer.bytes).ok());
+        let lapsed = signed.is_some_and(|(_, answer)| answer.decision == Decision::Expired);
+        let (status, pending) = match record.state() {
+            Standing::Pending { .. } => (Status::Pending, true),
+            _ if lapsed => (Status::Expired, false),
+            Standing::Settled { how, .. } => (status(how), false),
+        };
+        let left = question.expires_at.since(self.engine.clock().now()).as_millis().div_ceil(1000);
+        Ok(Reply {
+            v: v1::VERSION,
+            challenge_id: question.id,
+            status,
+            expires_in: if pending { u32::try_from(left).unwrap_or(u32::MAX) } else { 0 },
+            user_code: pending.then(|| question.code.clone()),
+            verification_url: pending.then(|| self.page(question.code.as_str())),
+            current_approvals: u32::try_from(record.votes().len()).unwrap_or(u32::MAX),
+            required_approvals: record.needed(),
+            answer,
+        })
+    }
+
+    fn page(&self, code: &str) -> String {
+        format!("{}/approve/{code}", self.external_url.as_str().trim_end_matches('/'))
+    }
+}
+
+const fn status(how: &Settled) -> Status {
+    match how {
+        Settled::Granted(_) => Status::Approved,
+        Settled::Denied { .. } => Status::Denied,
+        Settled::Expired => Status::Expired,
+        Settled::Cancelled { .. } => Status::Cancelled,
+        Settled::Refused { .. } => Status::Refused,
+    }
+}
+
+fn parse(headers: &HeaderMap, body: &[u8]) -> Result<OpenRequest, Problem> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/json") {
+        return Err(Problem::not_json_type());
+    }
+    let request: OpenRequest = serde_json::from_slice(body).map_err(|error| {
+        let detail = visible(&error.to_string()).into_owned();
+        if error.is_data() {
+            Problem::invalid_request().with_detail(detail)
+        } else {
+            Problem::not_json().with_detail(detail)
+        }
+    })?;
+    if request.v != v1::VERSION {
+        return Err(Problem::unsupported_version().with_detail(format!("v must be {}", v1::VERSION)));
+    }
+    for (what, text) in [("tty", &request.tty), ("reason", &request.reason)] {
+        if text.as_deref().is_some_and(|text| text.chars().any(is_hidden)) {
+            return Err(Problem::invalid_request().with_detail(format!("{what} has control or invisible characters")));
+        }
+    }
+    Ok(request)
+}
+
+fn wait_secs(query: Option<&str>) -> Result<u32, Problem> {
+    let mut secs = None;
+    for (key, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        match (&*key, value.parse::<u32>()) {
+            ("wait", Ok(wait)) if wait <= v1::MAX_WAIT_SECS && secs.is_none() => secs = Some(wait),
+            _ => {
+                let detail = format!("the only parameter is wait, 0 to {} seconds", v1::MAX_WAIT_SECS);
+                return Err(Problem::invalid_request().with_detail(detail));
+            }
+        }
+    }
+    Ok(secs.unwrap_or(0))
+}
+
+fn problem(error: EngineError) -> Problem {
+    match error {
+        EngineError::NonceReused => Problem::nonce_reused(),
+        EngineError::NotFound => Problem::not_found(),
+        error => {
+            tracing::error!(error = &error as &dyn std::error::Error, "a host's request could not be answered");
+            Problem::unavailable()
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The one mapping from what went wrong to status and public text: problem details (RFC 9457).
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use identree_core::wire::v1;
+
+/// A problem as the host API tells it. The text never says which part of a secret was close, nor the cause inside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    status: StatusCode,
+    name: &'static str,
+    title: &'static str,
+    detail: Option<String>,
+}
+
+macro_rules! problems {
+    ($($(#[doc = $doc:literal])* $fn:ident = $status:ident, $name:literal, $title:literal;)*) => {
+        impl Problem {
+            $($(#[doc = $doc])* pub const fn $fn() -> Self {
+                Self { status: StatusCode::$status, name: $name, title: $title, detail: None }
+            })*
+
+            /// The names of all problems, for the documentation.
+            pub const NAMES: &'static [&'static str] = &[$($name,)*];
+        }
+    };
+}
+
+problems! {
+    /// The credential is missing, malformed, of an unknown host, or wrong: one text for all.
+    unauthorized = UNAUTHORIZED, "unauthorized", "the host's credential was not accepted";
+    /// The credential is right, but the host's clock is off.
+    stale_request = UNAUTHORIZED, "stale-request", "the request's time is outside the window";
+    /// This person may not ask on this host.
+    user_not_allowed = FORBIDDEN, "user-not-allowed", "this user may not ask on this host";
+    /// No such question of this host.
+    not_found = NOT_FOUND, "not-found", "this host has no such question";
+    /// The method does not exist here.
+    method_not_allowed = METHOD_NOT_ALLOWED, "method-not-allowed", "this method is not for this path";
+    /// The nonce stands for another question.
+    nonce_reused = CONFLICT, "nonce-reused", "this nonce was used for another question";
+    /// More than the limit.
+    body_too_large = PAYLOAD_TOO_LARGE, "body-too-large", "the request's body is too large";
+    /// Not declared as JSON.
+    not_json_type = UNSUPPORTED_MEDIA_TYPE, "not-json-type", "the body must be application/json";
+    /// Not JSON.
+    not_json = BAD_REQUEST, "not-json", "the body is not JSON";
+    /// JSON, but not a question.
+    invalid_request = BAD_REQUEST, "invalid-request", "the request is not valid";
+    /// A version this server does not speak.
+    unsupported_version = BAD_REQUEST, "unsupported-version", "this version of the host API is not spoken here";
+    /// The store or the signing key does not answer.
+    unavailable = SERVICE_UNAVAILABLE, "unavailable", "the server cannot decide right now";
+}
+
+impl Problem {
+    /// The same problem with what to do about it.
+    #[must_use]
+    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = v1::Problem {
+            kind: format!("urn:identree:problem:{}", self.name),
+            title: self.title.to_owned(),
+            status: self.status.as_u16(),
+            detail: self.detail,
+        };
+        let bytes = serde_json::to_vec(&body).unwrap_or_default();
+        let kind = HeaderValue::from_static("application/problem+json");
+        let mut response = (self.status, [(header::CONTENT_TYPE, kind)], bytes).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static(identree_core::credential::SCHEME);
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        response
+    }
+}

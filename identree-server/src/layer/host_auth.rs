@@ -1,0 +1,89 @@
+//! Which host speaks: proves the credential of each request before a handler sees it.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use identree_core::credential::{self, Authorization};
+use identree_core::id::HostName;
+use identree_core::time::Clock;
+use identree_core::wire::v1;
+
+use crate::api::Problem;
+use crate::hosts::{Host, Hosts};
+
+/// The host that proved itself. Handlers take it from the request's extensions.
+#[derive(Debug, Clone)]
+pub struct AuthenticatedHost {
+    /// The name it proved.
+    pub name: HostName,
+    /// What is registered of it.
+    pub host: Host,
+}
+
+/// What the layer needs.
+#[derive(Debug, Clone)]
+pub struct HostAuth {
+    /// The registry.
+    pub hosts: Hosts,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The authorities that hosts may have been configured with: each URL this server answers for. The request's own
+    /// `Host` header decides nothing.
+    pub authorities: Arc<[String]>,
+}
+
+/// The layer: for `axum::middleware::from_fn_with_state`. The body is read here, since the credential covers it.
+pub async fn host_auth(State(auth): State<HostAuth>, request: Request, next: Next) -> Response {
+    match auth.admit(request).await {
+        Ok(request) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+impl HostAuth {
+    async fn admit(&self, request: Request) -> Result<Request, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let mut headers = parts.headers.get_all(header::AUTHORIZATION).iter();
+        let claimed = match (headers.next().and_then(|value| value.to_str().ok()), headers.next()) {
+            (Some(value), None) => Authorization::parse(value).map_err(|_| Problem::unauthorized())?,
+            _ => return Err(Problem::unauthorized()),
+        };
+        let body = match Limited::new(body, v1::MAX_BODY_BYTES).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => {
+                let most = format!("at most {} bytes", v1::MAX_BODY_BYTES);
+                return Err(Problem::body_too_large().with_detail(most));
+            }
+            Err(_) => return Err(Problem::not_json().with_detail("the body ended early")),
+        };
+        let (host, secret) = self.hosts.secret(&claimed.host);
+        let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+        let proven = self.authorities.iter().any(|authority| {
+            let covered = credential::Request {
+                method: parts.method.as_str(),
+                authority,
+                target,
+                host: &claimed.host,
+                time_secs: claimed.time_secs,
+                body: &body,
+            };
+            secret.verify(&covered, &claimed.mac)
+        });
+        let (true, Some(host)) = (proven, host) else { return Err(Problem::unauthorized()) };
+        if let Some(off) = claimed.clock_off(self.clock.now()) {
+            let (by, way) = (off.unsigned_abs(), if off > 0 { "ahead of" } else { "behind" });
+            let detail = format!(
+                "the host's clock is {by} s {way} the server's; at most {} s are accepted",
+                credential::WINDOW_SECS
+            );
+            return Err(Problem::stale_request().with_detail(detail));
+        }
+        parts.extensions.insert(AuthenticatedHost { name: claimed.host, host });
+        Ok(Request::from_parts(parts, Body::from(body)))
+    }
+}
