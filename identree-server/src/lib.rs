@@ -5,5 +5,7 @@ pub mod api;
 pub mod devidp;
 pub mod hosts;
 pub mod layer;
+pub mod login;
 pub mod parts;
 pub mod session;
+pub mod web;

@@ -8,6 +8,7 @@
 
 mod challenge;
 mod error;
+pub mod health;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;

@@ -1,5 +1,7 @@
-//! What every request passes through.
+//! What every request passes through. The order stands in [`crate::router`].
 
 pub mod cookie;
+pub mod csrf;
+pub mod headers;
 pub mod host_auth;
 pub mod sign_in;

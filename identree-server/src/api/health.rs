@@ -1,0 +1,59 @@
+//! How the server is: the process, its store, its provider.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
+use identree_core::Engine;
+use serde_json::{Value, json};
+
+use crate::login::Provider;
+
+/// What the health answers look at.
+#[derive(Debug, Clone)]
+pub struct Health {
+    /// The engine, with its store.
+    pub engine: Engine,
+    /// The identity provider.
+    pub provider: Arc<Provider>,
+    /// Every check that the configuration has switched off, by name.
+    pub insecure: Arc<[String]>,
+}
+
+/// `/livez`: the process answers. `/readyz`: it can decide. `/healthz`: the seeds' body, with what is degraded.
+pub fn routes(health: Health) -> Router {
+    Router::new()
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/healthz", get(report))
+        .with_state(health)
+}
+
+async fn ready(State(health): State<Health>) -> impl IntoResponse {
+    match health.engine.store().probe().await {
+        Ok(()) => (StatusCode::OK, "ok\n"),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n"),
+    }
+}
+
+async fn report(State(health): State<Health>) -> impl IntoResponse {
+    let database = health.engine.store().probe().await.is_ok();
+    let oidc = health.provider.is_known();
+    let (code, status) = match (database, oidc) {
+        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "unhealthy"),
+        (true, false) => (StatusCode::OK, "degraded"),
+        (true, true) => (StatusCode::OK, "ok"),
+    };
+    let word = |good: bool, bad: &'static str| if good { "ok" } else { bad };
+    let mut body = json!({
+        "status": status,
+        "checks": { "database": word(database, "unhealthy"), "oidc": word(oidc, "degraded") },
+    });
+    if !health.insecure.is_empty() {
+        body["insecure"] = Value::from(health.insecure.to_vec());
+    }
+    (code, Json(body))
+}

@@ -1,0 +1,290 @@
+//! The sign-in under way: off to the provider, back with a code, a session; and out again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use identree_core::actor::{Actor, Strength};
+use identree_core::audit::EventKind;
+use identree_core::canon::sha256;
+use identree_core::id::UserName;
+use identree_core::rng::bytes;
+use identree_core::store::{Batch, Change, Collection, DocumentKey, Put, StoreError};
+use identree_core::text::hex;
+use serde::{Deserialize, Serialize};
+
+use super::people::{LinkError, People};
+use super::provider::{Identity, Provider, ProviderError};
+use crate::layer::cookie::{Cookie, Cookies};
+use crate::layer::sign_in::SignedIn;
+use crate::parts::Parts;
+use crate::session::{ABSOLUTE, BY, Sessions};
+
+const SIGN_INS: Collection = Collection("sign-ins");
+
+/// A sign-in must come back within this time.
+const LIFE: Duration = Duration::from_secs(10 * 60);
+
+/// What signing in needs.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// Store, time, randomness.
+    pub parts: Parts,
+    /// The browser sessions.
+    pub sessions: Sessions,
+    /// The cookies.
+    pub cookies: Cookies,
+    /// The identity provider.
+    pub provider: Arc<Provider>,
+    /// The people.
+    pub people: Arc<People>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct UnderWay {
+    nonce: String,
+    verifier: String,
+    return_to: String,
+    /// Hash of the cookie of the browser that began.
+    browser: String,
+}
+
+/// Why nobody was signed in. The text is for the person at the browser.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignInFailure {
+    /// The provider does not answer.
+    #[error("The identity provider does not answer. Try again in a moment.")]
+    ProviderDown,
+    /// Unknown, used or old state, or of another browser.
+    #[error("This sign-in was not begun in this browser, or too long ago. Begin again.")]
+    NotBegunHere,
+    /// The provider says no.
+    #[error("The identity provider refused the sign-in ({0}).")]
+    Refused(String),
+    /// The provider's answer does not prove anything.
+    #[error("The identity provider's answer was not accepted. Begin again, or tell your administrator.")]
+    NotAccepted,
+    /// The person is nobody here.
+    #[error("You are signed in at the identity provider, but not known here: {0}.")]
+    NotLinked(String),
+    /// The store does not answer.
+    #[error("The server cannot reach its store. Try again shortly.")]
+    Unavailable,
+}
+
+impl SignInFailure {
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::ProviderDown | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotBegunHere => StatusCode::BAD_REQUEST,
+            Self::Refused(_) | Self::NotAccepted | Self::NotLinked(_) => StatusCode::FORBIDDEN,
+        }
+    }
+}
+
+impl IntoResponse for SignInFailure {
+    fn into_response(self) -> Response {
+        crate::web::problem(self.status(), "Not signed in", &self.to_string())
+    }
+}
+
+impl From<StoreError> for SignInFailure {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(error = &error as &dyn std::error::Error, "a sign-in could not be read or written");
+        Self::Unavailable
+    }
+}
+
+/// The routes of signing in and out.
+pub fn routes(login: Login) -> Router {
+    Router::new()
+        .route("/sessions/login", get(begin))
+        .route("/callback", get(back))
+        .route("/signout", post(sign_out))
+        .with_state(login)
+}
+
+#[derive(Deserialize)]
+struct Begin {
+    #[serde(default)]
+    return_to: String,
+    /// Present when the rule at hand wants a new proof.
+    fresh: Option<String>,
+}
+
+async fn begin(State(login): State<Login>, Query(query): Query<Begin>) -> Result<Response, SignInFailure> {
+    let authorization = login.provider.authorize(query.fresh.is_some()).await.map_err(|error| {
+        tracing::warn!(error = &error as &dyn std::error::Error, "a sign-in could not begin");
+        SignInFailure::ProviderDown
+    })?;
+    let cookie = hex(&bytes::<32>(&*login.parts.entropy));
+    let under_way = UnderWay {
+        nonce: authorization.nonce,
+        verifier: authorization.verifier,
+        return_to: own_path(&query.return_to).to_owned(),
+        browser: hashed(&cookie),
+    };
+    let bytes = serde_json::to_vec(&under_way).map_err(corrupt)?;
+    let put = Put { bytes, expires_at: Some(login.parts.now() + LIFE) };
+    let change = Change::Document { key: key(&authorization.state), expect: None, put: Some(put) };
+    login.parts.store.commit(Batch::unrecorded(vec![change])).await?;
+    let set = login.cookies.set(Cookie::SignIn, &cookie, LIFE);
+    Ok(([(header::SET_COOKIE, set)], Redirect::to(authorization.url.as_str())).into_response())
+}
+
+#[derive(Deserialize)]
+struct Back {
+    state: Option<String>,
+    code: Option<String>,
+    error: Option<String>,
+    iss: Option<String>,
+}
+
+async fn back(
+    State(login): State<Login>,
+    Query(query): Query<Back>,
+    headers: HeaderMap,
+) -> Result<Response, SignInFailure> {
+    let state = query.state.ok_or(SignInFailure::NotBegunHere)?;
+    let browser = login.cookies.read(&headers, Cookie::SignIn).ok_or(SignInFailure::NotBegunHere)?;
+    let under_way = login.take(&state, browser).await?;
+    // RFC 9207: an answer that names its issuer must name ours.
+    if query.iss.as_deref().is_some_and(|issuer| issuer != login.provider.issuer()) {
+        return Err(login.failed("the answer names another issuer", None).await);
+    }
+    if let Some(error) = query.error {
+        let error: String = identree_core::text::visible(&error).chars().take(100).collect();
+        login.record_failure(&error, None).await;
+        return Err(SignInFailure::Refused(error));
+    }
+    let code = query.code.ok_or(SignInFailure::NotBegunHere)?;
+    let identity = match login.provider.redeem(code, under_way.verifier, under_way.nonce).await {
+        Ok(identity) => identity,
+        Err(ProviderError::Unavailable(_)) => return Err(SignInFailure::ProviderDown),
+        Err(error) => return Err(login.failed(&error.to_string(), None).await),
+    };
+    let (token, _) = login.admit(&identity).await?;
+    let session = login.cookies.set(Cookie::Session, token.reveal(), ABSOLUTE);
+    let mut response = Redirect::to(own_path(&under_way.return_to)).into_response();
+    response.headers_mut().append(header::SET_COOKIE, session);
+    response.headers_mut().append(header::SET_COOKIE, login.cookies.clear(Cookie::SignIn));
+    Ok(response)
+}
+
+async fn sign_out(State(login): State<Login>, signed_in: Option<SignedIn>) -> Result<Response, SignInFailure> {
+    if let Some(SignedIn { session, .. }) = signed_in {
+        login.sessions.end(&session).await?;
+    }
+    Ok(([(header::SET_COOKIE, login.cookies.clear(Cookie::Session))], Redirect::to("/")).into_response())
+}
+
+impl Login {
+    /// The sign-in that this browser began; it can be taken once.
+    async fn take(&self, state: &str, browser: &str) -> Result<UnderWay, SignInFailure> {
+        let key = key(state);
+        let document = self.parts.store.document(&key, self.parts.now()).await?.ok_or(SignInFailure::NotBegunHere)?;
+        let under_way: UnderWay = serde_json::from_slice(&document.bytes).map_err(corrupt)?;
+        if under_way.browser != hashed(browser) {
+            return Err(SignInFailure::NotBegunHere);
+        }
+        let change = Change::Document { key, expect: Some(document.revision), put: None };
+        match self.parts.store.commit(Batch::unrecorded(vec![change])).await {
+            Ok(()) => Ok(under_way),
+            Err(StoreError::Conflict) => Err(SignInFailure::NotBegunHere),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Links the person and begins their session, in one commit with its event.
+    async fn admit(&self, identity: &Identity) -> Result<(crate::session::SessionToken, UserName), SignInFailure> {
+        let linked = match self.people.link(identity).await {
+            Ok(linked) => linked,
+            Err(LinkError::Store(error)) => return Err(error.into()),
+            Err(error) => {
+                self.record_failure(&error.to_string(), Some(identity)).await;
+                return Err(SignInFailure::NotLinked(error.to_string()));
+            }
+        };
+        let (name, batch, person) = linked.into_parts();
+        let now = self.parts.now();
+        // Without an auth_time nothing is known of how fresh the proof is: then it is not fresh.
+        let proven_at = identity.auth_time.unwrap_or_default().min(now);
+        let (token, change) = self.sessions.begin(name.clone(), proven_at)?;
+        let actor = Actor::vouched(BY, name.clone(), proven_at, Strength::SignedIn);
+        let mut event = self.parts.event(EventKind::SignedIn).by(&actor);
+        event.subject = Some(name.clone());
+        let event = event.with("auth_time", proven_at.to_string());
+        match self.parts.store.commit(batch.and(change, Some(event))).await {
+            Ok(()) => {}
+            // Two sign-ins of one new person at the same moment: the second begins again.
+            Err(StoreError::Conflict) => return Err(SignInFailure::NotBegunHere),
+            Err(error) => return Err(error.into()),
+        }
+        self.people.committed(person);
+        Ok((token, name))
+    }
+
+    async fn failed(&self, why: &str, identity: Option<&Identity>) -> SignInFailure {
+        tracing::warn!(why, "a sign-in was not accepted");
+        self.record_failure(why, identity).await;
+        SignInFailure::NotAccepted
+    }
+
+    async fn record_failure(&self, why: &str, identity: Option<&Identity>) {
+        let why: String = why.chars().take(500).collect();
+        let mut event = self.parts.event(EventKind::SignInFailed).with("why", why);
+        if let Some(identity) = identity {
+            event = event.with("issuer", identity.issuer.clone()).with("sub", identity.subject.clone());
+        }
+        if let Err(error) = self.parts.store.commit(Batch::event(event)).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "a failed sign-in could not be recorded");
+        }
+    }
+}
+
+/// The path to return to, if it is one of ours; else the front page. What a browser could read as another site (`//x`,
+/// `/\x`, control characters) is not.
+fn own_path(path: &str) -> &str {
+    let odd = |c: char| c == '\\' || c.is_control() || c.is_whitespace();
+    if path.starts_with('/') && !path.starts_with("//") && path.len() <= 512 && !path.contains(odd) {
+        path
+    } else {
+        "/"
+    }
+}
+
+fn key(state: &str) -> DocumentKey {
+    DocumentKey::new(SIGN_INS, hashed(state))
+}
+
+fn hashed(text: &str) -> String {
+    hex(&sha256(text.as_bytes()))
+}
+
+fn corrupt(source: serde_json::Error) -> StoreError {
+    StoreError::Corrupt { table: "sign-ins", source: Box::new(source) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_own_paths_are_returned_to() {
+        for (path, to) in [
+            ("/approve/ABCDEF-123456", "/approve/ABCDEF-123456"),
+            ("", "/"),
+            ("//evil.example", "/"),
+            ("/\\evil.example", "/"),
+            ("https://evil.example", "/"),
+            ("/a\r\nSet-Cookie: x", "/"),
+        ] {
+            assert_eq!(own_path(path), to);
+        }
+    }
+}
