@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod api;
+pub mod config;
 #[cfg(feature = "dev-idp")]
 pub mod devidp;
 pub mod hosts;

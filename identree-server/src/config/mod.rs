@@ -1,0 +1,302 @@
+//! Configuration: one table of names, four sources, one typed result, all problems at once.
+
+mod source;
+pub mod table;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use identree_core::credential::MasterSecret;
+use identree_core::id::GroupName;
+use identree_core::secret::Secret;
+use identree_core::text::visible;
+use url::Url;
+
+pub use self::source::{Found, read};
+
+/// What is wrong with one setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where it stands.
+    pub place: String,
+    /// What is wrong and how to mend it. Never holds a secret.
+    pub text: String,
+}
+
+/// The configuration cannot be used: every problem there is.
+#[derive(Debug, thiserror::Error)]
+#[error("the configuration cannot be used:{}", .0.iter().map(|p| format!("\n  {}: {}", p.place, p.text)).collect::<String>())]
+pub struct ConfigError(pub Vec<Problem>);
+
+/// What a server needs to know.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `IDENTREE_OIDC_ISSUER_URL`, as written.
+    pub issuer: String,
+    /// `IDENTREE_OIDC_ISSUER_PUBLIC_URL`, as written.
+    pub public_issuer: Option<String>,
+    /// `IDENTREE_OIDC_CLIENT_ID`.
+    pub client_id: String,
+    /// `IDENTREE_OIDC_CLIENT_SECRET`.
+    pub client_secret: Secret<String>,
+    /// `IDENTREE_OIDC_INSECURE_SKIP_VERIFY`.
+    pub insecure_skip_verify: bool,
+    /// `IDENTREE_LISTEN_ADDR`.
+    pub listen: SocketAddr,
+    /// `IDENTREE_TLS_LISTEN_ADDR`.
+    pub tls_listen: Option<SocketAddr>,
+    /// `IDENTREE_TLS_CERT_FILE` and `IDENTREE_TLS_KEY_FILE`.
+    pub tls_files: Option<(PathBuf, PathBuf)>,
+    /// `IDENTREE_EXTERNAL_URL`.
+    pub external_url: Url,
+    /// `IDENTREE_INSTALL_URL`.
+    pub install_url: Option<Url>,
+    /// `IDENTREE_SHARED_SECRET`.
+    pub master: MasterSecret,
+    /// `IDENTREE_CHALLENGE_TTL`.
+    pub question_life: Duration,
+    /// `IDENTREE_ADMIN_GROUPS`.
+    pub admin_groups: Vec<GroupName>,
+    /// `IDENTREE_APPROVAL_POLICIES_FILE`.
+    pub policies: PathBuf,
+    /// Whether that path was written by the operator: then the file must be there.
+    pub policies_named: bool,
+    /// `IDENTREE_DATA_DIR`.
+    pub data_dir: PathBuf,
+    /// `IDENTREE_DATABASE_DSN`.
+    pub database: PathBuf,
+}
+
+/// What the host verbs need: less than a server.
+#[derive(Debug, Clone)]
+pub struct HostSettings {
+    /// `IDENTREE_SHARED_SECRET`.
+    pub master: MasterSecret,
+    /// Where hosts reach the server.
+    pub server_url: Url,
+    /// `IDENTREE_DATA_DIR`.
+    pub data_dir: PathBuf,
+    /// `IDENTREE_DATABASE_DSN`.
+    pub database: PathBuf,
+}
+
+impl Settings {
+    /// Checks everything that was found.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every problem.
+    pub fn from_found(found: &Found) -> Result<Self, ConfigError> {
+        let mut reader = Reader { found, problems: found.problems.clone() };
+        let settings = reader.settings();
+        match settings {
+            Some(settings) if reader.problems.is_empty() => Ok(settings),
+            _ => Err(ConfigError(reader.problems)),
+        }
+    }
+
+    /// The checks that are switched off, by name.
+    pub fn insecure(&self) -> Vec<String> {
+        let names = [("IDENTREE_OIDC_INSECURE_SKIP_VERIFY", self.insecure_skip_verify)];
+        names.into_iter().filter(|(_, on)| *on).map(|(name, _)| name.to_owned()).collect()
+    }
+}
+
+impl HostSettings {
+    /// Checks what the host verbs need.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every problem.
+    pub fn from_found(found: &Found) -> Result<Self, ConfigError> {
+        let mut reader = Reader { found, problems: found.problems.clone() };
+        let settings = reader.host_settings();
+        match settings {
+            Some(settings) if reader.problems.is_empty() => Ok(settings),
+            _ => Err(ConfigError(reader.problems)),
+        }
+    }
+}
+
+struct Reader<'a> {
+    found: &'a Found,
+    problems: Vec<Problem>,
+}
+
+impl Reader<'_> {
+    fn settings(&mut self) -> Option<Settings> {
+        self.driver();
+        let issuer = self.required_url("IDENTREE_OIDC_ISSUER_URL");
+        let public_issuer = self.url("IDENTREE_OIDC_ISSUER_PUBLIC_URL");
+        let client_id = self.required("IDENTREE_OIDC_CLIENT_ID");
+        let client_secret = self.required("IDENTREE_OIDC_CLIENT_SECRET").map(Secret::new);
+        let insecure_skip_verify = self.flag("IDENTREE_OIDC_INSECURE_SKIP_VERIFY");
+        let listen = self.address("IDENTREE_LISTEN_ADDR");
+        let tls_listen = self.address("IDENTREE_TLS_LISTEN_ADDR");
+        let tls_files = self.tls_files(tls_listen.is_some());
+        let external_url = self.required_url("IDENTREE_EXTERNAL_URL");
+        let install_url = self.url("IDENTREE_INSTALL_URL");
+        let master = self.master();
+        let question_life =
+            self.duration("IDENTREE_CHALLENGE_TTL", Duration::from_secs(30)..=Duration::from_secs(86_400));
+        let admin_groups = self.groups();
+        let data_dir = PathBuf::from(self.text("IDENTREE_DATA_DIR").unwrap_or_default());
+        let policies = self.text("IDENTREE_APPROVAL_POLICIES_FILE").map(PathBuf::from);
+        Some(Settings {
+            issuer: issuer?.1,
+            public_issuer: public_issuer.map(|(_, text)| text),
+            client_id: client_id?,
+            client_secret: client_secret?,
+            insecure_skip_verify,
+            listen: listen?,
+            tls_listen,
+            tls_files,
+            external_url: external_url?.0,
+            install_url: install_url.map(|(url, _)| url),
+            master: master?,
+            question_life: question_life?,
+            admin_groups,
+            policies_named: policies.is_some(),
+            policies: policies.unwrap_or_else(|| data_dir.join("approval-policies.json")),
+            database: self.text("IDENTREE_DATABASE_DSN").map_or_else(|| data_dir.join("identree.db"), PathBuf::from),
+            data_dir,
+        })
+    }
+
+    fn host_settings(&mut self) -> Option<HostSettings> {
+        self.driver();
+        let master = self.master();
+        let external = self.required_url("IDENTREE_EXTERNAL_URL");
+        let install = self.url("IDENTREE_INSTALL_URL");
+        let data_dir = PathBuf::from(self.text("IDENTREE_DATA_DIR").unwrap_or_default());
+        let database = self.text("IDENTREE_DATABASE_DSN").map_or_else(|| data_dir.join("identree.db"), PathBuf::from);
+        let server_url = install.or(external).map(|(url, _)| url);
+        Some(HostSettings { master: master?, server_url: server_url?, data_dir, database })
+    }
+
+    fn problem(&mut self, name: &str, text: impl Into<String>) {
+        let place = self.found.get(name).map_or_else(|| name.to_owned(), |(_, place)| format!("{name} ({place})"));
+        self.problems.push(Problem { place, text: text.into() });
+    }
+
+    /// The value, or the default; empty is unset.
+    fn text(&self, name: &str) -> Option<String> {
+        let default = table::find(name).map(|entry| entry.default).unwrap_or_default();
+        let value = self.found.get(name).map_or(default, |(value, _)| value);
+        (!value.is_empty()).then(|| value.to_owned())
+    }
+
+    fn required(&mut self, name: &str) -> Option<String> {
+        let value = self.text(name);
+        if value.is_none() {
+            let help = table::find(name).and_then(|entry| entry.help).unwrap_or_default();
+            self.problem(name, format!("is not set. {help}"));
+        }
+        value
+    }
+
+    fn driver(&mut self) {
+        let driver = self.text("IDENTREE_DATABASE_DRIVER").unwrap_or_default();
+        if !matches!(driver.as_str(), "sqlite" | "sqlite3") {
+            self.problem(
+                "IDENTREE_DATABASE_DRIVER",
+                format!("\"{}\" is not supported yet; use sqlite", visible(&driver)),
+            );
+        }
+    }
+
+    fn url(&mut self, name: &str) -> Option<(Url, String)> {
+        let text = self.text(name)?;
+        match Url::parse(&text) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none() => {
+                Some((url, text))
+            }
+            _ => {
+                self.problem(name, "is not an http:// or https:// URL with a host and without a query");
+                None
+            }
+        }
+    }
+
+    fn required_url(&mut self, name: &str) -> Option<(Url, String)> {
+        self.required(name)?;
+        self.url(name)
+    }
+
+    fn flag(&mut self, name: &str) -> bool {
+        match self.text(name).as_deref() {
+            None | Some("0" | "f" | "F" | "false" | "FALSE" | "False") => false,
+            Some("1" | "t" | "T" | "true" | "TRUE" | "True") => true,
+            Some(_) => {
+                self.problem(name, "is neither true nor false");
+                false
+            }
+        }
+    }
+
+    fn address(&mut self, name: &str) -> Option<SocketAddr> {
+        let text = self.text(name)?;
+        // `:8090` listens on every address, as in the seeds.
+        let full = if text.starts_with(':') { format!("[::]{text}") } else { text.clone() };
+        let address = full.parse().ok();
+        if address.is_none() {
+            self.problem(
+                name,
+                format!("\"{}\" is not an address and port, as in 127.0.0.1:8090 or :8090", visible(&text)),
+            );
+        }
+        address
+    }
+
+    fn duration(&mut self, name: &str, range: std::ops::RangeInclusive<Duration>) -> Option<Duration> {
+        let text = self.text(name)?;
+        let duration = humantime::parse_duration(&text).ok().filter(|duration| range.contains(duration));
+        if duration.is_none() {
+            let (from, to) = (humantime::format_duration(*range.start()), humantime::format_duration(*range.end()));
+            self.problem(name, format!("\"{}\" is not a duration from {from} to {to}, as in 120s", visible(&text)));
+        }
+        duration
+    }
+
+    fn master(&mut self) -> Option<MasterSecret> {
+        let name = "IDENTREE_SHARED_SECRET";
+        let text = zeroize::Zeroizing::new(self.required(name)?);
+        match MasterSecret::parse(&text) {
+            Ok(master) => Some(master),
+            Err(error) => {
+                self.problem(name, format!("{error}; make one with: openssl rand -hex 32"));
+                None
+            }
+        }
+    }
+
+    fn groups(&mut self) -> Vec<GroupName> {
+        let text = self.text("IDENTREE_ADMIN_GROUPS").unwrap_or_default();
+        let mut groups = Vec::new();
+        for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            match GroupName::parse(name) {
+                Ok(group) => groups.push(group),
+                Err(error) => self.problem("IDENTREE_ADMIN_GROUPS", error.to_string()),
+            }
+        }
+        groups
+    }
+
+    fn tls_files(&mut self, needed: bool) -> Option<(PathBuf, PathBuf)> {
+        let (cert, key) = (self.text("IDENTREE_TLS_CERT_FILE"), self.text("IDENTREE_TLS_KEY_FILE"));
+        match (cert, key) {
+            (Some(cert), Some(key)) => Some((cert.into(), key.into())),
+            (None, None) if !needed => None,
+            (None, None) => {
+                self.problem("IDENTREE_TLS_LISTEN_ADDR", "needs IDENTREE_TLS_CERT_FILE and IDENTREE_TLS_KEY_FILE");
+                None
+            }
+            _ => {
+                self.problem("IDENTREE_TLS_CERT_FILE", "and IDENTREE_TLS_KEY_FILE go together; set both or none");
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

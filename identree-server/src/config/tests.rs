@@ -1,0 +1,123 @@
+use std::collections::BTreeMap;
+
+use super::source::collect;
+use super::*;
+
+struct Files {
+    dir: tempfile::TempDir,
+    environment: BTreeMap<String, String>,
+}
+
+impl Files {
+    fn new(pairs: &[(&str, &str)]) -> Self {
+        let mut environment = BTreeMap::new();
+        for (name, value) in [
+            ("IDENTREE_OIDC_ISSUER_URL", "https://idp.example"),
+            ("IDENTREE_OIDC_CLIENT_ID", "identree"),
+            ("IDENTREE_OIDC_CLIENT_SECRET", "s3cret-of-the-client"),
+            ("IDENTREE_EXTERNAL_URL", "https://id.example"),
+            ("IDENTREE_SHARED_SECRET", "0123456789abcdef0123456789abcdef"),
+        ]
+        .iter()
+        .chain(pairs)
+        {
+            environment.insert((*name).to_owned(), (*value).to_owned());
+        }
+        Self { dir: tempfile::tempdir().unwrap(), environment }
+    }
+
+    fn write(&self, name: &str, text: &str) -> String {
+        let path = self.dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    }
+
+    fn found(&self) -> Found {
+        collect(&self.environment, &self.dir.path().join("identree.conf"), &self.dir.path().join("config.toml"))
+    }
+
+    fn settings(&self) -> Result<Settings, String> {
+        Settings::from_found(&self.found()).map_err(|error| error.to_string())
+    }
+}
+
+#[test]
+fn the_environment_goes_before_the_conf_file_before_toml_before_the_default() {
+    let files = Files::new(&[]);
+    assert_eq!(files.settings().unwrap().question_life, Duration::from_secs(120));
+    files.write("config.toml", "[auth]\nchallenge_ttl = \"60s\"\n[admin]\ngroups = [\"ops\", \"sre\"]\n");
+    let settings = files.settings().unwrap();
+    assert_eq!((settings.question_life, settings.admin_groups.len()), (Duration::from_secs(60), 2));
+    files.write("identree.conf", "# comment\nexport IDENTREE_CHALLENGE_TTL=\"90s\"\n");
+    assert_eq!(files.settings().unwrap().question_life, Duration::from_secs(90));
+    let files = Files { environment: Files::new(&[("IDENTREE_CHALLENGE_TTL", "45s")]).environment, ..files };
+    assert_eq!(files.settings().unwrap().question_life, Duration::from_secs(45));
+}
+
+#[test]
+fn all_problems_are_told_at_once_with_place_and_remedy_and_without_secrets() {
+    let files = Files::new(&[
+        ("IDENTREE_SHARED_SECRET", "too-short-a-secret"),
+        ("IDENTREE_EXTERNAL_URL", "id.example"),
+        ("IDENTREE_LISTEN_ADDR", "8090"),
+        ("IDENTREE_CHALLENGE_TTL", "5s"),
+        ("IDENTREE_OIDC_INSECURE_SKIP_VERIFY", "yes"),
+        ("IDENTREE_TLS_CERT_FILE", "/x"),
+        ("IDENTREE_DATABASE_DRIVER", "mysql"),
+    ]);
+    files.write("identree.conf", "IDENTREE_EXTERNAL_URI=x\nnonsense\n");
+    files.write("config.toml", "[auth]\nchallenge_tll = 1\n");
+    let error = files.settings().unwrap_err();
+    for says in [
+        "IDENTREE_SHARED_SECRET (the environment): the shared secret must have at least 32 characters",
+        "IDENTREE_EXTERNAL_URL (the environment): is not an http",
+        "\"8090\" is not an address",
+        "\"5s\" is not a duration from 30s to 1day",
+        "is neither true nor false",
+        "go together",
+        "\"mysql\" is not supported yet",
+        "identree.conf:1: unknown name IDENTREE_EXTERNAL_URI; did you mean IDENTREE_EXTERNAL_URL?",
+        "identree.conf:2: is not NAME=VALUE",
+        "unknown key auth.challenge_tll; did you mean auth.challenge_ttl?",
+    ] {
+        assert!(error.contains(says), "{says}\n{error}");
+    }
+    assert!(!error.contains("too-short-a-secret") && !error.contains("s3cret"), "{error}");
+}
+
+#[test]
+fn a_secret_may_come_from_a_file_but_not_from_both() {
+    let mut files = Files::new(&[]);
+    let path = files.write("secret", "fedcba9876543210fedcba9876543210\n");
+    files.environment.insert("IDENTREE_SHARED_SECRET_FILE".into(), path);
+    assert!(files.settings().unwrap_err().contains("are both set; remove one"));
+    files.environment.remove("IDENTREE_SHARED_SECRET");
+    assert!(files.settings().is_ok());
+    files.environment.insert("IDENTREE_SHARED_SECRET_FILE".into(), "/nowhere".into());
+    assert!(files.settings().unwrap_err().contains("cannot be read"));
+}
+
+#[test]
+fn a_foreign_variable_is_a_warning_and_an_early_one_is_named() {
+    let files = Files::new(&[("IDENTREE_SERVICE_PORT", "1"), ("IDENTREE_GRACE_PERIOD", "1h")]);
+    let found = files.found();
+    assert!(Settings::from_found(&found).is_ok());
+    assert_eq!(found.warnings, ["unknown name IDENTREE_SERVICE_PORT"]);
+    assert_eq!(found.without_effect().collect::<Vec<_>>(), ["IDENTREE_GRACE_PERIOD"]);
+}
+
+#[test]
+fn what_is_missing_is_told() {
+    let mut files = Files::new(&[]);
+    files.environment.clear();
+    let error = files.settings().unwrap_err();
+    assert_eq!(error.matches("is not set").count(), 5, "{error}");
+    let found = files.found();
+    assert!(HostSettings::from_found(&found).unwrap_err().to_string().contains("IDENTREE_SHARED_SECRET"));
+}
+
+#[test]
+fn debug_shows_no_secret() {
+    let shown = format!("{:?}", Files::new(&[]).settings().unwrap());
+    assert!(!shown.contains("s3cret") && !shown.contains("0123456789abcdef"));
+}
