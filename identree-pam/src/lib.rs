@@ -1,1 +1,27 @@
+#![doc = include_str!("../README.md")]
 
+mod ask;
+mod check;
+pub mod claims;
+pub mod clock;
+pub mod config;
+pub mod facts;
+pub mod flow;
+mod gate;
+pub mod hygiene;
+pub mod terminal;
+mod text;
+pub mod transport;
+mod verdict;
+
+pub use self::ask::{ask, drive};
+pub use self::check::check;
+pub use self::config::Config;
+pub use self::flow::Flow;
+pub use self::gate::{Place, gate};
+pub use self::terminal::Terminal;
+pub use self::text::Notice;
+pub use self::transport::Transport;
+pub use self::verdict::{Interruption, Verdict};
+/// What is asked: who wants to run what as whom.
+pub use identree_core::challenge::SudoFacts as Facts;

@@ -1,0 +1,304 @@
+//! Where the records are: `/run/identree`, root's own, one small file per calling process, changed under one lock.
+//!
+//! A record that cannot be read refuses its process, because it may have said so: only the process it names is hurt, and
+//! the message names the file. Changes are new files put in place by rename, so that a torn one cannot appear.
+
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use identree_core::id::{Nonce, ServiceName};
+use rustix::fd::OwnedFd;
+use rustix::fs::{
+    AtFlags, FileType, FlockOperation, Mode, OFlags, flock, fstat, mkdir, open, openat, renameat, statat, unlinkat,
+};
+use rustix::io::Errno;
+
+use super::{BootKey, End, Origin, Record, Step, begin, finish};
+use crate::clock::now;
+use crate::facts::{Caller, Phase, start_time_of};
+
+/// Where the records are.
+pub const DIRECTORY: &str = "/run/identree";
+
+/// At most this many files are looked at for leftovers in one run, so that a full directory delays nobody.
+const SWEEP: usize = 128;
+/// Far more than a record with its answer needs.
+const MAX_RECORD_BYTES: u64 = 64 * 1024;
+/// The lock is held for microseconds; who holds it for a second is stuck.
+const LOCK_WITHIN: Duration = Duration::from_secs(1);
+
+/// Why the records cannot be used. Every one of them means no.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClaimsError {
+    /// The system refused.
+    #[error("{}: {cause}", .path.display())]
+    System {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        cause: Errno,
+    },
+    /// Not root's alone.
+    #[error("{}: must be a folder of uid {owner} with mode 0700 and not a link; run: rm -rf '{0}'", .path.display())]
+    Directory {
+        /// Which folder.
+        path: PathBuf,
+        /// Whose it must be.
+        owner: u32,
+    },
+    /// Not what was written there.
+    #[error("{}: is damaged, so nothing is allowed to this process; remove the file", .0.display())]
+    Damaged(PathBuf),
+    /// Somebody holds the lock.
+    #[error("{}: is locked by another process", .0.display())]
+    Locked(PathBuf),
+}
+
+/// The records of this host.
+#[derive(Debug)]
+pub struct Claims {
+    path: PathBuf,
+    directory: OwnedFd,
+    boot_id: String,
+    key: BootKey,
+}
+
+impl Claims {
+    /// Opens the directory, making it and the boot key where they are missing, and sweeps leftovers.
+    ///
+    /// # Errors
+    /// [`ClaimsError`] if the directory is not `owner`'s alone or anything in it is not as it must be.
+    pub fn open(path: &Path, owner: u32) -> Result<Self, ClaimsError> {
+        let system = |cause| ClaimsError::System { path: path.to_owned(), cause };
+        match mkdir(path, Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(cause) => return Err(system(cause)),
+        }
+        let foreign = || ClaimsError::Directory { path: path.to_owned(), owner };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let directory = open(path, flags, Mode::empty()).map_err(|cause| match cause {
+            Errno::NOTDIR | Errno::LOOP => foreign(),
+            cause => system(cause),
+        })?;
+        let stat = fstat(&directory).map_err(system)?;
+        if stat.st_uid != owner || stat.st_mode & 0o077 != 0 {
+            return Err(foreign());
+        }
+        let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id")
+            .map_err(|e| ClaimsError::System { path: "/proc/sys/kernel/random/boot_id".into(), cause: errno(&e) })?;
+        let mut claims =
+            Self { path: path.to_owned(), directory, boot_id: boot_id.trim().to_owned(), key: BootKey::new([0; 32]) };
+        let lock = claims.lock()?;
+        claims.key = claims.boot_key(owner)?;
+        claims.sweep();
+        drop(lock);
+        Ok(claims)
+    }
+
+    /// Decides what the helper in `phase` of `caller` does, and keeps that it asks if it does.
+    ///
+    /// # Errors
+    /// [`ClaimsError`]; then nothing is allowed.
+    pub fn begin(&self, caller: Caller, phase: Phase, usable: Duration) -> Result<Step, ClaimsError> {
+        let _lock = self.lock()?;
+        let step = begin(self.record(caller)?, phase, usable, now());
+        if let Step::Ask(record) = &step {
+            self.keep(caller, record)?;
+        }
+        Ok(step)
+    }
+
+    /// Keeps how the question ended; whether that end counts.
+    ///
+    /// # Errors
+    /// [`ClaimsError`]; then nothing is allowed.
+    pub fn finish(&self, caller: Caller, mine: &Record, phase: Phase, end: End) -> Result<bool, ClaimsError> {
+        let _lock = self.lock()?;
+        let (record, counts) = finish(self.record(caller)?, mine, phase, end, now());
+        if let Some(record) = record {
+            self.keep(caller, &record)?;
+        }
+        Ok(counts)
+    }
+
+    /// The nonce of a process's question.
+    pub fn nonce(&self, service: &ServiceName, caller: Caller, counter: u64) -> Nonce {
+        self.key.nonce(&Origin { boot_id: &self.boot_id, service, caller, counter })
+    }
+
+    fn record(&self, caller: Caller) -> Result<Option<Record>, ClaimsError> {
+        let name = file_name(caller);
+        match self.read(&name, MAX_RECORD_BYTES)? {
+            None => Ok(None),
+            Some(bytes) => Record::decode(&bytes).map(Some).map_err(|_| ClaimsError::Damaged(self.path.join(name))),
+        }
+    }
+
+    fn keep(&self, caller: Caller, record: &Record) -> Result<(), ClaimsError> {
+        self.write(&file_name(caller), &record.encode())
+    }
+
+    fn boot_key(&self, owner: u32) -> Result<BootKey, ClaimsError> {
+        const NAME: &str = "key";
+        if let Some(bytes) = self.read(NAME, 64)? {
+            let stat =
+                statat(&self.directory, NAME, AtFlags::SYMLINK_NOFOLLOW).map_err(|cause| self.failed(NAME, cause))?;
+            let key = bytes.try_into().ok().filter(|_| stat.st_uid == owner && stat.st_mode & 0o077 == 0);
+            return key.map(BootKey::new).ok_or_else(|| ClaimsError::Damaged(self.path.join(NAME)));
+        }
+        let mut key = [0; 32];
+        let random = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut key));
+        random.map_err(|e| ClaimsError::System { path: "/dev/urandom".into(), cause: errno(&e) })?;
+        self.write(NAME, &key)?;
+        Ok(BootKey::new(key))
+    }
+
+    /// One lock for the whole directory: it also keeps the sweep away from files in use.
+    fn lock(&self) -> Result<OwnedFd, ClaimsError> {
+        const NAME: &str = "lock";
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file =
+            openat(&self.directory, NAME, flags, Mode::RUSR | Mode::WUSR).map_err(|cause| self.failed(NAME, cause))?;
+        let until = now() + LOCK_WITHIN;
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(file),
+                Err(Errno::WOULDBLOCK | Errno::INTR) if now() < until => std::thread::yield_now(),
+                Err(Errno::WOULDBLOCK | Errno::INTR) => return Err(ClaimsError::Locked(self.path.join(NAME))),
+                Err(cause) => return Err(self.failed(NAME, cause)),
+            }
+        }
+    }
+
+    fn read(&self, name: &str, max: u64) -> Result<Option<Vec<u8>>, ClaimsError> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match openat(&self.directory, name, flags, Mode::empty()) {
+            Ok(file) => file,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(cause) => return Err(self.failed(name, cause)),
+        };
+        if FileType::from_raw_mode(fstat(&file).map_err(|cause| self.failed(name, cause))?.st_mode)
+            != FileType::RegularFile
+        {
+            return Err(ClaimsError::Damaged(self.path.join(name)));
+        }
+        let mut bytes = Vec::new();
+        File::from(file).take(max + 1).read_to_end(&mut bytes).map_err(|e| self.failed(name, errno(&e)))?;
+        if bytes.len() as u64 > max { Err(ClaimsError::Damaged(self.path.join(name))) } else { Ok(Some(bytes)) }
+    }
+
+    /// A new file, then a rename. Under the lock, so one name for the new file is enough; a leftover of it is nobody's.
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), ClaimsError> {
+        const NEW: &str = "new";
+        match unlinkat(&self.directory, NEW, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(cause) => return Err(self.failed(NEW, cause)),
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file =
+            openat(&self.directory, NEW, flags, Mode::RUSR | Mode::WUSR).map_err(|cause| self.failed(NEW, cause))?;
+        File::from(file).write_all(bytes).map_err(|e| self.failed(NEW, errno(&e)))?;
+        renameat(&self.directory, NEW, &self.directory, name).map_err(|cause| self.failed(name, cause))
+    }
+
+    /// Removes records of processes that are gone. What goes wrong here hurts nobody and is left for the next run.
+    fn sweep(&self) {
+        let Ok(entries) = fs::read_dir(&self.path) else { return };
+        for name in entries.take(SWEEP).filter_map(|entry| entry.ok()?.file_name().into_string().ok()) {
+            let Some(caller) = named(&name) else { continue };
+            if start_time_of(caller.pid) != Some(caller.start_time) {
+                let _ = unlinkat(&self.directory, &name, AtFlags::empty());
+            }
+        }
+    }
+
+    fn failed(&self, name: &str, cause: Errno) -> ClaimsError {
+        ClaimsError::System { path: self.path.join(name), cause }
+    }
+}
+
+fn file_name(caller: Caller) -> String {
+    format!("{}-{}", caller.pid, caller.start_time)
+}
+
+fn named(file: &str) -> Option<Caller> {
+    let (pid, start_time) = file.split_once('-')?;
+    Some(Caller { pid: pid.parse().ok()?, start_time: start_time.parse().ok()? })
+}
+
+fn errno(error: &std::io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::IO)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use identree_core::grant::SignedAnswer;
+
+    use super::*;
+
+    const USABLE: Duration = Duration::from_secs(150);
+
+    fn folder() -> (tempfile::TempDir, PathBuf, u32) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        (folder, path, rustix::process::geteuid().as_raw())
+    }
+
+    fn me() -> Caller {
+        crate::facts::caller(std::process::id()).unwrap()
+    }
+
+    #[test]
+    fn what_one_helper_keeps_the_next_one_finds() {
+        let (_folder, path, owner) = folder();
+        let answer = SignedAnswer { bytes: vec![1], signature: vec![2] };
+        let first = Claims::open(&path, owner).unwrap();
+        let Step::Ask(mine) = first.begin(me(), Phase::Auth, USABLE).unwrap() else { panic!("asks first") };
+        assert!(first.finish(me(), &mine, Phase::Auth, End::Approved(answer)).unwrap());
+        let second = Claims::open(&path, owner).unwrap();
+        let service = ServiceName::parse("sudo").unwrap();
+        assert_eq!(first.nonce(&service, me(), 0), second.nonce(&service, me(), 0), "one key per boot");
+        assert!(matches!(second.begin(me(), Phase::Account, USABLE), Ok(Step::Claim(_))));
+        assert_eq!(fs::metadata(path.join("key")).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_damaged_record_refuses_its_process_and_says_which_file() {
+        let (_folder, path, owner) = folder();
+        let claims = Claims::open(&path, owner).unwrap();
+        fs::write(path.join(file_name(me())), b"rubbish").unwrap();
+        let error = claims.begin(me(), Phase::Auth, USABLE).unwrap_err();
+        assert!(error.to_string().contains(&file_name(me())), "{error}");
+        fs::write(path.join("key"), b"short").unwrap();
+        assert!(matches!(Claims::open(&path, owner), Err(ClaimsError::Damaged(_))));
+    }
+
+    #[test]
+    fn a_directory_that_others_can_enter_is_refused() {
+        let (folder, path, owner) = folder();
+        Claims::open(&path, owner).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(matches!(Claims::open(&path, owner), Err(ClaimsError::Directory { .. })));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+        assert!(matches!(Claims::open(&path, owner + 1), Err(ClaimsError::Directory { .. })));
+        let link = folder.path().join("link");
+        symlink(&path, &link).unwrap();
+        assert!(matches!(Claims::open(&link, owner), Err(ClaimsError::Directory { .. })));
+    }
+
+    #[test]
+    fn records_of_dead_processes_are_swept_and_living_ones_stay() {
+        let (_folder, path, owner) = folder();
+        let claims = Claims::open(&path, owner).unwrap();
+        claims.begin(me(), Phase::Auth, USABLE).unwrap();
+        let reused = Caller { start_time: me().start_time + 1, ..me() };
+        claims.begin(reused, Phase::Auth, USABLE).unwrap();
+        Claims::open(&path, owner).unwrap();
+        assert!(path.join(file_name(me())).exists() && !path.join(file_name(reused)).exists());
+    }
+}

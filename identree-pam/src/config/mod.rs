@@ -1,0 +1,209 @@
+//! The host file, `/etc/identree/client.conf`: one file, one owner, no environment variable.
+
+mod file;
+mod parse;
+mod url;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use identree_core::credential::HostSecret;
+use identree_core::grant::KeyRing;
+use identree_core::id::HostName;
+use identree_core::text::visible;
+use zeroize::Zeroizing;
+
+pub use self::file::{Confidence, FileError};
+pub use self::url::{ServerUrl, UrlError};
+
+/// Where the host file is.
+pub const PATH: &str = "/etc/identree/client.conf";
+
+/// The names that have an effect.
+const KEYS: [&str; 8] = [
+    "IDENTREE_SERVER_URL",
+    "IDENTREE_HOSTNAME",
+    "IDENTREE_SHARED_SECRET",
+    "IDENTREE_DECISION_KEYS",
+    "IDENTREE_CA_CERT",
+    "IDENTREE_TIMEOUT",
+    "IDENTREE_CONNECT_TIMEOUT",
+    "IDENTREE_INSECURE_HTTP",
+];
+
+/// Names of other clients' files that are known and have no effect yet.
+const NO_EFFECT_YET: [&str; 13] = [
+    "IDENTREE_POLL_INTERVAL",
+    "IDENTREE_CLIENT_CERT",
+    "IDENTREE_CLIENT_KEY",
+    "IDENTREE_BREAKGLASS_ENABLED",
+    "IDENTREE_BREAKGLASS_FILE",
+    "IDENTREE_BREAKGLASS_ROTATION_DAYS",
+    "IDENTREE_BREAKGLASS_PASSWORD_TYPE",
+    "IDENTREE_BREAKGLASS_BCRYPT_COST",
+    "IDENTREE_INSECURE_ALLOW_HTTP_ESCROW",
+    "IDENTREE_TOKEN_CACHE_ENABLED",
+    "IDENTREE_TOKEN_CACHE_DIR",
+    "IDENTREE_TOKEN_CACHE_ISSUER",
+    "IDENTREE_TOKEN_CACHE_CLIENT_ID",
+];
+
+/// 64 KiB: far more than any such file.
+const MAX_FILE_BYTES: u64 = 64 * 1024;
+/// 1 MiB: several times a whole system's bundle of authorities.
+const MAX_CA_BYTES: u64 = 1024 * 1024;
+
+/// How this host asks.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where.
+    pub server: ServerUrl,
+    /// The name this host is registered under.
+    pub hostname: HostName,
+    /// The secret of this host alone.
+    pub secret: HostSecret,
+    /// Whose answers count.
+    pub keys: KeyRing,
+    /// The authorities to trust, in PEM; without any, the system's.
+    pub ca_pem: Option<Vec<u8>>,
+    /// How long to wait for an answer, in all.
+    pub timeout: Duration,
+    /// How long reaching the server may take, name resolution included.
+    pub connect_timeout: Duration,
+    /// What the file says that has no effect yet.
+    pub no_effect: Vec<&'static str>,
+}
+
+/// Why there is no configuration. Every message says what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A file that is not to be trusted, or not there.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// One line is wrong.
+    #[error("{}:{line}: {problem}", .path.display())]
+    Line {
+        /// Which file.
+        path: PathBuf,
+        /// Which line, from 1.
+        line: usize,
+        /// What is wrong; never the value of a secret.
+        problem: String,
+    },
+    /// A setting that must be given is not.
+    #[error("{}: {key} is missing; `identree add-host` on the server prints it", .path.display())]
+    Missing {
+        /// Which file.
+        path: PathBuf,
+        /// Which setting.
+        key: &'static str,
+    },
+}
+
+type Read<'a> = BTreeMap<&'static str, (usize, &'a str)>;
+
+impl Config {
+    /// Reads the host file at `path` if `owner` alone can have written it, and the file of authorities it names.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for anything that is not exactly right.
+    pub fn load(path: &Path, owner: u32) -> Result<Self, ConfigError> {
+        let bytes = Zeroizing::new(file::read(path, owner, Confidence::Secret, MAX_FILE_BYTES)?);
+        let line = |line, problem: String| ConfigError::Line { path: path.to_owned(), line, problem };
+        let text = std::str::from_utf8(&bytes).map_err(|_| line(1, "the file is not UTF-8 text".into()))?;
+        let mut config = Self::parse(text, path)?;
+        if let Some((_, ca)) = read(text, path)?.0.get("IDENTREE_CA_CERT") {
+            config.ca_pem = Some(file::read(Path::new(ca), owner, Confidence::Public, MAX_CA_BYTES)?);
+        }
+        Ok(config)
+    }
+
+    /// Reads the text of a host file, without the file of authorities it may name.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with `path` and the line.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let (settings, no_effect) = read(text, path)?;
+        let get = |key: &'static str| settings.get(key).copied();
+        let need = |key| get(key).ok_or_else(|| ConfigError::Missing { path: path.to_owned(), key });
+        let wrong = |line, problem: String| ConfigError::Line { path: path.to_owned(), line, problem };
+        let span = |key: &'static str, default: Duration, least: Duration, most: Duration| match get(key) {
+            None => Ok(default),
+            Some((line, text)) => parse::duration(text)
+                .filter(|span| (least..=most).contains(span))
+                .ok_or_else(|| wrong(line, format!("{key} must be a time like 90s or 5m, from {least:?} to {most:?}"))),
+        };
+
+        let (line, text) = need("IDENTREE_SERVER_URL")?;
+        let server = ServerUrl::parse(text).map_err(|e| wrong(line, format!("IDENTREE_SERVER_URL {e}")))?;
+        let insecure = match get("IDENTREE_INSECURE_HTTP") {
+            None | Some((_, "false")) => false,
+            Some((_, "true")) => true,
+            Some((line, _)) => return Err(wrong(line, "IDENTREE_INSECURE_HTTP must be true or false".into())),
+        };
+        if !server.tls && !server.is_loopback() && !insecure {
+            let problem = "IDENTREE_SERVER_URL must be https: over http anybody on the network sees every question";
+            return Err(wrong(line, problem.into()));
+        }
+        let (line, text) = need("IDENTREE_HOSTNAME")?;
+        let hostname = HostName::parse(text).map_err(|e| wrong(line, format!("IDENTREE_HOSTNAME: {e}")))?;
+        let (line, text) = need("IDENTREE_SHARED_SECRET")?;
+        let secret = HostSecret::parse(text).map_err(|e| wrong(line, format!("IDENTREE_SHARED_SECRET: {e}")))?;
+        let (line, text) = need("IDENTREE_DECISION_KEYS")?;
+        let keys = KeyRing::parse(text).map_err(|e| wrong(line, format!("IDENTREE_DECISION_KEYS: {e}")))?;
+        if let Some((line, ca)) = get("IDENTREE_CA_CERT")
+            && !Path::new(ca).is_absolute()
+        {
+            return Err(wrong(line, "IDENTREE_CA_CERT must be an absolute path".into()));
+        }
+        let hours = |n: u64| Duration::from_secs(n * 3600);
+        Ok(Self {
+            server,
+            hostname,
+            secret,
+            keys,
+            ca_pem: None,
+            timeout: span("IDENTREE_TIMEOUT", Duration::from_secs(120), Duration::from_secs(1), hours(24))?,
+            connect_timeout: span(
+                "IDENTREE_CONNECT_TIMEOUT",
+                Duration::from_secs(3),
+                Duration::from_millis(100),
+                Duration::from_secs(60),
+            )?,
+            no_effect,
+        })
+    }
+
+    /// Whether questions travel unprotected, which is then said each time.
+    pub fn is_insecure(&self) -> bool {
+        !self.server.tls && !self.server.is_loopback()
+    }
+}
+
+/// The settings by name with their lines, and the known names that have no effect yet.
+fn read<'a>(text: &'a str, path: &Path) -> Result<(Read<'a>, Vec<&'static str>), ConfigError> {
+    let mut settings = Read::new();
+    let mut no_effect = Vec::new();
+    for (line, setting) in parse::settings(text) {
+        let wrong = |problem: String| ConfigError::Line { path: path.to_owned(), line, problem };
+        let setting = setting.map_err(|e| wrong(e.to_string()))?;
+        if let Some(key) = KEYS.iter().find(|key| **key == setting.key) {
+            if settings.insert(key, (line, setting.value)).is_some() {
+                return Err(wrong(format!("{key} is given twice")));
+            }
+        } else if let Some(key) = NO_EFFECT_YET.iter().find(|key| **key == setting.key) {
+            no_effect.push(*key);
+        } else {
+            let known = KEYS.iter().chain(&NO_EFFECT_YET).copied();
+            let hint =
+                parse::nearest(setting.key, known).map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+            return Err(wrong(format!("unknown setting '{}'{hint}", visible(setting.key))));
+        }
+    }
+    Ok((settings, no_effect))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! What stands in the PAM line: from the calling process to yes or no, claims included.
+
+use std::path::Path;
+
+use identree_core::challenge::SudoFacts;
+
+use crate::ask::{ask, show};
+use crate::claims::{Claims, ClaimsError, End, Record, Standing, Step};
+use crate::config::{Config, ConfigError};
+use crate::facts::{Caller, FactsError, PamError, PamItems, Phase, caller, collect};
+use crate::flow::{Asked, USABLE_AFTER};
+use crate::terminal::Terminal;
+use crate::text::Notice;
+use crate::transport::Watch;
+use crate::verdict::Verdict;
+
+/// Where things are and whose they must be.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The host file.
+    pub config: &'a Path,
+    /// The claims' directory.
+    pub claims: &'a Path,
+    /// Who must own both.
+    pub owner: u32,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum GateError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Pam(#[from] PamError),
+    #[error(transparent)]
+    Facts(#[from] FactsError),
+    #[error(transparent)]
+    Claims(#[from] ClaimsError),
+    #[error("signals cannot be watched: {0}")]
+    Signals(nix::errno::Errno),
+}
+
+/// Decides about one call of PAM: shows what there is to show and returns the verdict.
+pub fn gate(
+    phase: Phase,
+    pam: Result<PamItems, PamError>,
+    pid: u32,
+    place: Place<'_>,
+    terminal: &mut dyn Terminal,
+) -> Verdict {
+    match try_gate(phase, pam, pid, place, terminal) {
+        Ok(verdict) => verdict,
+        Err(error) => {
+            let verdict = Verdict::Misconfigured(error.to_string());
+            show(terminal, Notice::Verdict(&verdict));
+            verdict
+        }
+    }
+}
+
+fn try_gate(
+    phase: Phase,
+    pam: Result<PamItems, PamError>,
+    pid: u32,
+    place: Place<'_>,
+    terminal: &mut dyn Terminal,
+) -> Result<Verdict, GateError> {
+    let pam = pam?;
+    let caller = caller(pid)?;
+    let config = Config::load(place.config, place.owner)?;
+    let facts = collect(&pam, caller)?;
+    let claims = Claims::open(place.claims, place.owner)?;
+    let claimed = match claims.begin(caller, phase, config.timeout + USABLE_AFTER)? {
+        Step::Refuse(code) => {
+            let verdict = Verdict::RefusedBefore(code);
+            show(terminal, Notice::Verdict(&verdict));
+            return Ok(verdict);
+        }
+        Step::Claim(record) => (prove_again(&config, &facts, &claims, caller, &record, terminal), record),
+        Step::Ask(record) => {
+            let mut watch = Watch::default().caller(caller.pid).signals().map_err(GateError::Signals)?;
+            if let Some(tty) = &pam.tty {
+                watch = watch.terminal(tty);
+            }
+            let nonce = claims.nonce(&facts.service, caller, record.counter);
+            (ask(&config, &facts, nonce, record.asked, terminal, watch), record)
+        }
+    };
+    settle(&claims, caller, phase, claimed, terminal)
+}
+
+/// The other phase's approval, proven once more against what this phase is about.
+fn prove_again(
+    config: &Config,
+    facts: &SudoFacts,
+    claims: &Claims,
+    caller: Caller,
+    record: &Record,
+    terminal: &mut dyn Terminal,
+) -> Verdict {
+    let nonce = claims.nonce(&facts.service, caller, record.counter);
+    let verdict = match (&record.standing, Asked::new(config, facts, nonce)) {
+        (Standing::Approved { answer, .. }, Ok(asked)) => asked.prove(answer),
+        (_, Err(error)) => Verdict::Misconfigured(error.to_string()),
+        (_, Ok(_)) => Verdict::Misconfigured("there is no approval to use".into()),
+    };
+    if !matches!(verdict, Verdict::Granted(_)) {
+        show(terminal, Notice::Verdict(&verdict));
+    }
+    verdict
+}
+
+/// Keeps how it ended. What settles nothing (unreachable, misconfigured) leaves the question as it was.
+fn settle(
+    claims: &Claims,
+    caller: Caller,
+    phase: Phase,
+    (verdict, record): (Verdict, Record),
+    terminal: &mut dyn Terminal,
+) -> Result<Verdict, GateError> {
+    let end = match &verdict {
+        Verdict::Granted(grant) => End::Approved(grant.signed().clone()),
+        Verdict::Refused(_) | Verdict::TimedOut | Verdict::Cancelled(_) => End::Refused(verdict.exit_code()),
+        Verdict::RefusedBefore(_) | Verdict::Unreachable(_) | Verdict::Misconfigured(_) => return Ok(verdict),
+    };
+    let counts = claims.finish(caller, &record, phase, end)?;
+    if counts || !matches!(verdict, Verdict::Granted(_)) {
+        return Ok(verdict);
+    }
+    let used = Verdict::Misconfigured("the approval was already used by this process".into());
+    show(terminal, Notice::Verdict(&used));
+    Ok(used)
+}

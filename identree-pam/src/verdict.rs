@@ -1,0 +1,53 @@
+//! How asking ended.
+
+use identree_core::grant::{Answer, Grant};
+
+/// Why the helper stopped waiting by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interruption {
+    /// The terminal it was asked from is gone.
+    HangUp,
+    /// The process that asked is gone.
+    CallerGone,
+    /// Somebody sent a signal to end.
+    Signal,
+}
+
+/// How asking ended. Only [`Verdict::Granted`] opens anything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// A proven yes.
+    Granted(Box<Grant>),
+    /// A proven no: denied by a person, refused by a rule, taken back, or expired; the answer says which and by whom.
+    Refused(Box<Answer>),
+    /// Nobody answered within this host's own time limit.
+    TimedOut,
+    /// This process was refused before, with that exit code; it is not asked again.
+    RefusedBefore(u8),
+    /// The server could not be reached or could not answer; the text says how.
+    Unreachable(String),
+    /// Something is set up wrongly; the text says what and how to fix it.
+    Misconfigured(String),
+    /// The one who asked went away.
+    Cancelled(Interruption),
+}
+
+impl Verdict {
+    /// 0 for a proven yes; 1 refused, 2 expired, 3 unreachable, 4 misconfigured, 5 cancelled.
+    pub fn exit_code(&self) -> u8 {
+        use identree_core::grant::Decision;
+        match self {
+            Self::Granted(_) => 0,
+            Self::Refused(answer) => match answer.decision {
+                Decision::Expired => 2,
+                Decision::Cancelled => 5,
+                Decision::Granted | Decision::Denied | Decision::Refused => 1,
+            },
+            Self::TimedOut => 2,
+            Self::RefusedBefore(code) => (*code).max(1),
+            Self::Unreachable(_) => 3,
+            Self::Misconfigured(_) => 4,
+            Self::Cancelled(_) => 5,
+        }
+    }
+}

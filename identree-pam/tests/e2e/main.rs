@@ -1,0 +1,1 @@
+//! Against a scripted server over real TLS.
