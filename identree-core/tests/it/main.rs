@@ -1,3 +1,5 @@
 //! Integration tests of identree-core.
 
+mod crash;
+mod sqlite;
 mod store;

@@ -4,8 +4,8 @@ use identree_core::store::{MemoryStore, SqliteStore};
 use identree_core::store_suite;
 
 async fn sqlite() -> (SqliteStore, tempfile::TempDir) {
-    let directory = tempfile::tempdir().unwrap();
-    (SqliteStore::open_in(directory.path()).await.unwrap(), directory)
+    let directory = tempfile::tempdir().expect("a directory");
+    (SqliteStore::open_in(directory.path()).await.expect("a new file"), directory)
 }
 
 store_suite!(memory, async { (MemoryStore::new(), ()) });

@@ -20,12 +20,18 @@ use super::migration::Migrator;
 const APPLICATION_ID: i32 = 0x4944_4e54;
 /// Files up to this size are read as a whole before they are used.
 const WHOLLY_CHECKED_BYTES: u64 = 64 * 1024 * 1024;
+/// The smallest page of a database, and so the smallest file.
+const SMALLEST_BYTES: u64 = 512;
 /// How long another process may hold the write lock before we give up.
 const BUSY: Duration = Duration::from_secs(5);
 
 /// Checks, creates or upgrades the file; gives the options for further connections, and the connection that writes.
 pub(super) async fn open(path: &Path) -> Result<(SqliteConnectOptions, SqliteConnection), OpenError> {
-    let size = create(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
+    let file = |source| OpenError::File { path: path.to_owned(), source };
+    let directory = lock_directory(path).await.map_err(file)?;
+    let Some(size) = create(path, &directory).map_err(file)? else {
+        return Err(OpenError::NotADatabase { path: path.to_owned() });
+    };
     let plain = SqliteConnectOptions::new()
         .filename(path)
         .foreign_keys(true)
@@ -43,6 +49,7 @@ pub(super) async fn open(path: &Path) -> Result<(SqliteConnectOptions, SqliteCon
     let options = plain.journal_mode(SqliteJournalMode::Wal).pragma("wal_autocheckpoint", "8000");
     migrate(path, &options).await?;
     let connection = options.connect().await.map_err(|error| failed(path, error))?;
+    drop(directory);
     Ok((options, connection))
 }
 
@@ -54,18 +61,39 @@ pub(super) fn readers(options: SqliteConnectOptions) -> SqlitePool {
         .connect_lazy_with(options.pragma("query_only", "ON"))
 }
 
-/// Makes an empty file that only this user can read, unless there is one; gives its size.
-fn create(path: &Path) -> std::io::Result<u64> {
+/// Keeps other processes from opening a file of this directory until the handle is dropped: the change to a write-ahead log
+/// does not wait for others as all else does.
+async fn lock_directory(path: &Path) -> std::io::Result<File> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = File::open(parent)?;
+    let locked = tokio::task::spawn_blocking(move || {
+        if let Err(error) = directory.lock() {
+            tracing::debug!(%error, "this file system has no locks on directories; opening without");
+        }
+        directory
+    });
+    locked.await.map_err(std::io::Error::other)
+}
+
+/// Makes an empty file that only this user can read, unless there is one; gives its size, or `None` if it is too short to be
+/// a database. (SQLite takes a file shorter than a page for an empty database, and would write over it.)
+///
+/// A file that exists is not opened here: closing it would drop the locks of this process's other connections to it
+/// (<https://sqlite.org/howtocorrupt.html>, section 2.2).
+fn create(path: &Path, directory: &File) -> std::io::Result<Option<u64>> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(file) => {
             file.sync_all()?;
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            File::open(parent)?.sync_all()?; // the name is durable too
-            Ok(0)
+            directory.sync_all()?; // the name is durable too
+            Ok(Some(0))
         }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            let found = OpenOptions::new().read(true).write(true).open(path)?.metadata()?;
-            if found.is_file() { Ok(found.len()) } else { Err(std::io::Error::other("it is not a regular file")) }
+            let found = std::fs::metadata(path)?;
+            match (found.is_file(), found.len()) {
+                (false, _) => Err(std::io::Error::other("it is not a regular file")),
+                (true, 1..SMALLEST_BYTES) => Ok(None),
+                (true, size) => Ok(Some(size)),
+            }
         }
         Err(error) => Err(error),
     }
@@ -74,13 +102,15 @@ fn create(path: &Path) -> std::io::Result<u64> {
 /// Refuses what is not ours, before the first write; marks a new file.
 async fn identify(path: &Path, connection: &mut SqliteConnection) -> Result<(), OpenError> {
     let error = |error| failed(path, error);
-    let id: i32 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await.map_err(error)?;
+    // One look, while no other process is half-way through making the same file.
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(error)?;
+    let id: i32 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *transaction).await.map_err(error)?;
     let tables: Vec<String> =
-        sqlx::query_scalar("SELECT name FROM sqlite_schema").fetch_all(&mut *connection).await.map_err(error)?;
+        sqlx::query_scalar("SELECT name FROM sqlite_schema").fetch_all(&mut *transaction).await.map_err(error)?;
     if id == 0 && tables.is_empty() {
         let mark = sqlx::AssertSqlSafe(format!("PRAGMA application_id = {APPLICATION_ID}"));
-        sqlx::query(mark).execute(&mut *connection).await.map_err(error)?;
-        return Ok(());
+        sqlx::query(mark).execute(&mut *transaction).await.map_err(error)?;
+        return transaction.commit().await.map_err(error);
     }
     if id != APPLICATION_ID {
         return Err(OpenError::Foreign { path: path.to_owned() });
@@ -89,7 +119,7 @@ async fn identify(path: &Path, connection: &mut SqliteConnection) -> Result<(), 
         return Ok(());
     }
     let applied: Vec<String> = sqlx::query_scalar("SELECT version FROM seaql_migrations ORDER BY version DESC")
-        .fetch_all(connection)
+        .fetch_all(&mut *transaction)
         .await
         .map_err(error)?;
     let known: Vec<String> = Migrator::migrations().iter().map(|step| step.name().to_owned()).collect();

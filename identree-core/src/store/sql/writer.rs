@@ -191,3 +191,43 @@ impl Task {
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("the transaction failed: {0}")]
 struct Shared(Arc<sqlx::Error>);
+
+#[cfg(test)]
+mod tests {
+    use super::super::SqliteStore;
+    use super::super::open::{open, readers};
+    use super::*;
+    use crate::audit::EventKind;
+    use crate::id::{EventId, UserName};
+    use crate::store::{Batch, Change, Collection, DocumentKey, Documents as _, Journal as _, Page, Put, Store as _};
+
+    fn batch(n: u8, bytes: usize) -> Batch {
+        let key = DocumentKey::new(Collection("hosts"), n.to_string());
+        let put = Some(Put { bytes: vec![n; bytes], expires_at: None });
+        let mut event =
+            crate::audit::AuditEvent::new(EventId::from_bytes([n; 16]), Timestamp::from_secs(0), EventKind::HostAdded);
+        event.actor = Some(UserName::parse("ann").unwrap());
+        Batch::of(Change::Document { key, expect: None, put }, event)
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_unavailable_never_a_false_ok_and_passes() {
+        let directory = tempfile::tempdir().unwrap();
+        let (options, mut connection) = open(&directory.path().join("full")).await.unwrap();
+        // The first connection may not grow the file; the one that replaces it after the error may.
+        sqlx::query("PRAGMA max_page_count = 20").execute(&mut connection).await.unwrap();
+        let pool = readers(options.clone());
+        let writer = Writer::start(options, connection, pool.clone());
+        let store = SqliteStore { writer, pages: pool.clone().into(), pool };
+
+        store.commit(batch(1, 10)).await.unwrap();
+        let answer = store.commit(batch(2, 200_000)).await;
+        assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
+        assert_eq!(store.unsealed(Page::first(10)).await.unwrap().items.len(), 1);
+        store.commit(batch(3, 200_000)).await.unwrap();
+        store.probe().await.unwrap();
+        let found = store.documents(Collection("hosts"), Timestamp::from_secs(0), Page::first(10)).await.unwrap();
+        assert_eq!(found.items.iter().map(|document| &*document.key).collect::<Vec<_>>(), ["1", "3"]);
+        assert_eq!(store.unsealed(Page::first(10)).await.unwrap().items.len(), 2);
+    }
+}
