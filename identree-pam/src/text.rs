@@ -66,7 +66,8 @@ fn shortened(text: &str) -> Cow<'_, str> {
 }
 
 fn span(time: Duration) -> String {
-    match time.as_secs() {
+    // To the nearest second: asking has taken a few milliseconds of the time already.
+    match time.saturating_add(Duration::from_millis(500)).as_secs() {
         secs if secs >= 120 && secs % 60 == 0 => format!("{} minutes", secs / 60),
         secs => format!("{secs} seconds"),
     }

@@ -1,1 +1,0 @@
-//! Against a scripted server over real TLS.

@@ -1,0 +1,138 @@
+//! A mount namespace in which sudo finds our users, rules and PAM stack, and the rest of the machine finds nothing.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+use crate::server::{Server, write_private};
+
+/// Which of the two lines stand in the PAM stack.
+#[derive(Clone, Copy)]
+pub(super) struct Stack {
+    pub(super) auth: bool,
+    pub(super) account: bool,
+}
+
+pub(super) struct Sandbox {
+    folder: tempfile::TempDir,
+    conf: PathBuf,
+}
+
+pub(super) struct Running(Child);
+
+/// Whether a program is here and we may use it. Missing is a failure in CI and a printed reason elsewhere.
+#[expect(clippy::disallowed_methods, reason = "CI is how a build says that nothing may be missing")]
+fn require(what: &str, there: bool) -> bool {
+    assert!(there || std::env::var_os("CI").is_none(), "{what} is missing");
+    if !there {
+        eprintln!("skipped: {what} is missing");
+    }
+    there
+}
+
+fn all_there() -> bool {
+    let programs = ["/usr/bin/sudo", "/usr/bin/unshare", "/usr/bin/setpriv", "/usr/bin/script", "/usr/bin/su"];
+    programs.iter().all(|program| require(program, Path::new(program).exists()))
+        && require("root", rustix::process::geteuid().is_root())
+}
+
+impl Sandbox {
+    /// `None` where the machine cannot do it. `rule` is what sudoers allows ann.
+    pub(super) fn new(server: &Server, stack: Stack, rule: &str) -> Option<Self> {
+        if !all_there() {
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let conf = server.write_conf(&format!("{}IDENTREE_TIMEOUT=20s\n", server.conf()));
+        let helper = format!(
+            "pam_exec.so seteuid stdout quiet {} --config {}",
+            env!("CARGO_BIN_EXE_identree-pam"),
+            conf.display()
+        );
+        let mut pam = String::new();
+        let auth = if stack.auth { format!("requisite {helper}") } else { "required pam_permit.so".into() };
+        writeln!(pam, "auth {auth}\nauth required pam_permit.so").unwrap();
+        if stack.account {
+            writeln!(pam, "account required {helper}").unwrap();
+        }
+        writeln!(pam, "account required pam_permit.so\nsession required pam_permit.so").unwrap();
+        let put = |name: &str, text: &str, mode: u32| {
+            let path = write_private(folder.path(), name, text);
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        put("pam", &pam, 0o644);
+        put("sudoers", &format!("Defaults !lecture\nann ALL=(ALL:ALL) {rule}\n"), 0o440);
+        let users = "root:x:0:0::/root:/bin/sh\nann:x:64001:64001::/:/bin/sh\nbob:x:64002:64002::/:/bin/sh\n";
+        put("passwd", users, 0o644);
+        put("group", "root:x:0:\nann:x:64001:\nbob:x:64002:\n", 0o644);
+        put("shadow", "root:*:1::::::\nann:*:1::::::\nbob:*:1::::::\n", 0o640);
+        Some(Self { folder, conf })
+    }
+
+    /// Runs a command line as ann and returns its exit code with everything it printed.
+    pub(super) fn sudo(&self, line: &str) -> (i32, String) {
+        self.spawn(line).finish()
+    }
+
+    pub(super) fn spawn(&self, line: &str) -> Running {
+        let mut script = String::from("set -e; mount -t tmpfs tmpfs /run; cd /\n");
+        for (name, place) in [
+            ("passwd", "/etc/passwd"),
+            ("group", "/etc/group"),
+            ("shadow", "/etc/shadow"),
+            ("sudoers", "/etc/sudoers"),
+            ("pam", "/etc/pam.d/sudo"),
+            ("pam", "/etc/pam.d/su"),
+        ] {
+            writeln!(script, "mount --bind '{}/{name}' {place}", self.folder.path().display()).unwrap();
+        }
+        script.push_str("exec setpriv --reuid=64001 --regid=64001 --clear-groups sh -c \"$1\"");
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "sh", "-c", &script, "sh", &format!("exec 2>&1; {line}")]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
+        Running(command.spawn().unwrap())
+    }
+
+    /// Sends SIGTERM to the helper that reads this sandbox's host file.
+    pub(super) fn signal_helper(&self) {
+        let conf = self.conf.to_str().unwrap();
+        let helper = fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
+            .find(|pid| {
+                let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+                let arguments = String::from_utf8_lossy(&arguments).into_owned();
+                arguments.starts_with(env!("CARGO_BIN_EXE_identree-pam")) && arguments.contains(conf)
+            });
+        kill_process(Pid::from_raw(helper.expect("the helper waits")).unwrap(), Signal::TERM).unwrap();
+    }
+}
+
+impl Running {
+    /// Kills the process that was started, and that alone.
+    pub(super) fn kill(&mut self) {
+        self.0.kill().unwrap();
+    }
+
+    pub(super) fn finish(mut self) -> (i32, String) {
+        let mut output = String::new();
+        std::io::Read::read_to_string(&mut self.0.stdout.take().unwrap(), &mut output).unwrap();
+        (self.0.wait().unwrap().code().unwrap_or(-1), output.replace('\r', ""))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Ok(None) = self.0.try_wait()
+            && let Some(group) = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw)
+        {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        let _ = self.0.wait();
+    }
+}
