@@ -1,12 +1,18 @@
 #![doc = include_str!("../README.md")]
 
 pub mod api;
+pub mod boot;
+pub mod cli;
+pub mod client_conf;
 pub mod config;
+pub mod decision_key;
 #[cfg(feature = "dev-idp")]
 pub mod devidp;
 pub mod hosts;
 pub mod layer;
+pub mod listen;
 pub mod login;
 pub mod parts;
+pub mod router;
 pub mod session;
 pub mod web;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `identree` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    identree_server::cli::run()
+}

@@ -33,6 +33,8 @@ pub(super) enum HttpError {
 
 impl ProviderHttp {
     pub(super) fn new(split: Option<(Url, Url)>, skip_verify: bool) -> Result<Self, reqwest::Error> {
+        // One TLS provider in the tree. The client takes it from the process; an embedder's own choice stands.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(TIMEOUT)

@@ -1,0 +1,270 @@
+//! The composition root: configuration in, a running server out. The only file that names concrete backends.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use identree_core::Engine;
+use identree_core::policy::{PolicyFileError, RuleSet};
+use identree_core::rng::{Entropy, OsEntropy};
+use identree_core::store::{SqliteStore, Store, StoreError};
+use identree_core::time::{Clock, SystemClock};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use url::Url;
+
+use crate::api::HostApi;
+use crate::api::health::Health;
+use crate::config::{HostSettings, Settings};
+use crate::decision_key::{self, DecisionKeyError};
+use crate::hosts::Hosts;
+use crate::layer::cookie::Cookies;
+use crate::layer::csrf::Csrf;
+use crate::layer::headers::SecurityHeaders;
+use crate::layer::host_auth::HostAuth;
+use crate::listen::{ListenError, Listener};
+use crate::login::{Login, People, Provider, ProviderError, ProviderSettings};
+use crate::parts::Parts;
+use crate::router::{Rooms, router};
+use crate::session::Sessions;
+use crate::web::Web;
+
+/// How soon a provider that did not answer is asked again, at first and at most.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// Why the server does not start. Each text says what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BootError {
+    /// The data directory cannot be used.
+    #[error("data directory {path}: {source}; create it, or set IDENTREE_DATA_DIR", path = .path.display())]
+    DataDir {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The database cannot be used.
+    #[error("{0}")]
+    Database(#[from] identree_core::store::OpenError),
+    /// The store cannot be read.
+    #[error("the database could not be read")]
+    Store(#[from] StoreError),
+    /// The decision key cannot be used.
+    #[error(transparent)]
+    DecisionKey(#[from] DecisionKeyError),
+    /// The policy file cannot be read.
+    #[error("policy file {path}: {source}; create it, or unset IDENTREE_APPROVAL_POLICIES_FILE", path = .path.display())]
+    PolicyFile {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The policy file is wrong.
+    #[error(transparent)]
+    Policy(#[from] PolicyFileError),
+    /// The provider's settings are unusable.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    /// A listener cannot be had.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// A bound socket does not tell its address.
+    #[error("a listening socket does not tell its address")]
+    Socket(#[from] std::io::Error),
+}
+
+/// A server that is bound and ready to run.
+#[derive(Debug)]
+pub struct Server {
+    engine: Engine,
+    hosts: Hosts,
+    provider: Arc<Provider>,
+    router: Router,
+    plain: Option<Listener>,
+    tls: Option<Listener>,
+}
+
+impl Server {
+    /// Opens the data, reads the policy, binds the listeners. The provider is looked for later: it may be down.
+    ///
+    /// # Errors
+    /// [`BootError`] says what is wrong and how to mend it.
+    pub async fn boot(settings: Settings) -> Result<Self, BootError> {
+        let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) = (Arc::new(SystemClock), Arc::new(OsEntropy));
+        let signer = {
+            check_dir(&settings.data_dir)?;
+            decision_key::load_or_make(&settings.data_dir, &*entropy)?
+        };
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&settings.database).await?);
+        let parts = Parts { store: Arc::clone(&store), clock: Arc::clone(&clock), entropy: Arc::clone(&entropy) };
+        let people = Arc::new(People::load(parts.clone()).await?);
+        let hosts = Hosts::load(parts.clone(), settings.master.clone()).await?;
+        let engine = Engine::builder()
+            .store(store)
+            .policy(policy(&settings)?)
+            .directory(Arc::clone(&people))
+            .signer(signer)
+            .clock(Arc::clone(&clock))
+            .entropy(entropy)
+            .admin_groups(settings.admin_groups.clone())
+            .question_life(settings.question_life)
+            .build()
+            .await?;
+        let (plain, tls) = listeners(&settings).await?;
+        let external_url = Arc::new(settings.external_url.clone());
+        let provider = Arc::new(Provider::new(provider_settings(&settings), Arc::clone(&clock))?);
+        let https = settings.external_url.scheme() == "https";
+        let cookies = Cookies::new(https);
+        let sessions = Sessions::new(parts.clone());
+        let insecure: Arc<[String]> = settings.insecure().into();
+        for name in insecure.iter() {
+            tracing::warn!("{name} is on: a security check is switched off");
+        }
+        let authorities = authorities(&settings, [plain.as_ref(), tls.as_ref()])?;
+        let router = router(Rooms {
+            hosts: HostApi { engine: engine.clone(), external_url: Arc::clone(&external_url) },
+            host_auth: HostAuth { hosts: hosts.clone(), clock, authorities },
+            login: Login { parts, sessions, cookies, provider: Arc::clone(&provider), people },
+            web: Web { engine: engine.clone() },
+            health: Health { engine: engine.clone(), provider: Arc::clone(&provider), insecure },
+            csrf: Csrf { origins: Arc::new([external_url.origin().ascii_serialization()]) },
+            headers: SecurityHeaders { https },
+        });
+        Ok(Self { engine, hosts, provider, router, plain, tls })
+    }
+
+    /// The engine.
+    pub const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The host registry.
+    pub const fn hosts(&self) -> &Hosts {
+        &self.hosts
+    }
+
+    /// The addresses really bound: plain, TLS.
+    pub fn addresses(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
+        let address = |listener: &Option<Listener>| listener.as_ref().and_then(|listener| listener.address().ok());
+        (address(&self.plain), address(&self.tls))
+    }
+
+    /// Runs until `stop` turns true; then every waiting host is answered at once, requests under way finish, and
+    /// everything committed is safe.
+    pub async fn run(self, stop: watch::Receiver<bool>) {
+        let (plain, tls) = self.addresses();
+        let url =
+            |scheme: &str, address: Option<SocketAddr>| address.map_or("-".to_owned(), |a| format!("{scheme}://{a}"));
+        tracing::info!("listening plain={} tls={}", url("http", plain), url("https", tls));
+        let mut background = JoinSet::new();
+        let (hosts, provider, clock) = (self.hosts.clone(), self.provider, Arc::clone(self.engine.clock()));
+        background.spawn(async move { hosts.follow().await });
+        background.spawn(async move { find_provider(&provider, &*clock).await });
+        let mut serving = JoinSet::new();
+        for listener in [self.plain, self.tls].into_iter().flatten() {
+            serving.spawn(listener.serve(self.router.clone(), stop.clone()));
+        }
+        let mut stop = stop;
+        let _ = stop.wait_for(|stop| *stop).await;
+        self.engine.drain();
+        while serving.join_next().await.is_some() {}
+        background.shutdown().await;
+        self.engine.shutdown().await;
+    }
+}
+
+/// Asks until the provider answers. Being down never stops the server: it is degraded meanwhile.
+async fn find_provider(provider: &Provider, clock: &dyn Clock) {
+    let mut pause = RETRY.0;
+    while let Err(error) = provider.discover().await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "nobody can sign in yet; trying again in {pause:?}");
+        clock.sleep_until(clock.now() + pause).await;
+        pause = (pause * 2).min(RETRY.1);
+    }
+    tracing::info!("the identity provider {} answers", provider.issuer());
+}
+
+/// Opens the host registry for the host verbs, beside a running server or without one.
+///
+/// # Errors
+/// [`BootError`] if data directory or database cannot be used.
+pub async fn open_hosts(settings: &HostSettings) -> Result<Hosts, BootError> {
+    check_dir(&settings.data_dir)?;
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&settings.database).await?);
+    let parts = Parts { store, clock: Arc::new(SystemClock), entropy: Arc::new(OsEntropy) };
+    Ok(Hosts::load(parts, settings.master.clone()).await?)
+}
+
+fn check_dir(path: &Path) -> Result<(), BootError> {
+    let error = |source| BootError::DataDir { path: path.to_owned(), source };
+    let found = std::fs::metadata(path).map_err(error)?;
+    if found.is_dir() { Ok(()) } else { Err(error(std::io::ErrorKind::NotADirectory.into())) }
+}
+
+fn policy(settings: &Settings) -> Result<RuleSet, BootError> {
+    let path = &settings.policies;
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !settings.policies_named => {
+            tracing::info!(
+                "no policy file {}: people approve their own questions, administrators everybody's",
+                path.display()
+            );
+            return Ok(RuleSet::permissive());
+        }
+        Err(source) => return Err(BootError::PolicyFile { path: path.clone(), source }),
+    };
+    let rules = RuleSet::load(path, &text)?;
+    for notice in rules.notices() {
+        tracing::warn!("{}: {notice}", path.display());
+    }
+    Ok(rules)
+}
+
+async fn listeners(settings: &Settings) -> Result<(Option<Listener>, Option<Listener>), ListenError> {
+    match (&settings.tls_files, settings.tls_listen) {
+        (Some((certificate, key)), Some(address)) => {
+            let tls = Listener::tls(address, certificate, key).await?;
+            Ok((Some(Listener::plain(settings.listen).await?), Some(tls)))
+        }
+        (Some((certificate, key)), None) => Ok((None, Some(Listener::tls(settings.listen, certificate, key).await?))),
+        (None, _) => Ok((Some(Listener::plain(settings.listen).await?), None)),
+    }
+}
+
+fn provider_settings(settings: &Settings) -> ProviderSettings {
+    let mut redirect_uri = settings.external_url.clone();
+    redirect_uri.set_path(&format!("{}/callback", redirect_uri.path().trim_end_matches('/')));
+    ProviderSettings {
+        issuer: settings.issuer.clone(),
+        public_issuer: settings.public_issuer.clone(),
+        client_id: settings.client_id.clone(),
+        client_secret: settings.client_secret.clone(),
+        redirect_uri,
+        insecure_skip_verify: settings.insecure_skip_verify,
+    }
+}
+
+/// The authorities a host may have been configured with: those of our URLs, and the loopback ones of our own listeners.
+fn authorities(settings: &Settings, listeners: [Option<&Listener>; 2]) -> std::io::Result<Arc<[String]>> {
+    let mut known: Vec<String> =
+        [Some(&settings.external_url), settings.install_url.as_ref()].into_iter().flatten().map(authority).collect();
+    for listener in listeners.into_iter().flatten() {
+        let address = listener.address()?;
+        if address.ip().is_loopback() || address.ip().is_unspecified() {
+            known.push(format!("127.0.0.1:{}", address.port()));
+            known.push(format!("localhost:{}", address.port()));
+        }
+    }
+    Ok(known.into())
+}
+
+/// Host and, unless it is the scheme's own, port: what a client puts in its `Host` header.
+pub fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}

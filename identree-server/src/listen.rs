@@ -1,0 +1,168 @@
+//! The listeners: plain and TLS, one hyper connection each, stopped gracefully.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::service::TowerToHyperService;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+
+/// A client that has not sent its headers, or finished its handshake, by then is dropped.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long requests under way may take to finish when the server stops.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The listener cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ListenError {
+    /// The address is taken or not ours.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A PEM file cannot be used.
+    #[error("{path}: {text}", path = .path.display())]
+    Pem {
+        /// Which file.
+        path: PathBuf,
+        /// Why, and what to do.
+        text: String,
+    },
+}
+
+/// One bound listener.
+#[derive(Debug)]
+pub struct Listener {
+    tcp: TcpListener,
+    tls: Option<TlsAcceptor2>,
+}
+
+/// `TlsAcceptor` without a `Debug` of its own.
+#[derive(Clone)]
+struct TlsAcceptor2(TlsAcceptor);
+
+impl std::fmt::Debug for TlsAcceptor2 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TlsAcceptor")
+    }
+}
+
+impl Listener {
+    /// Listens with plain HTTP.
+    ///
+    /// # Errors
+    /// [`ListenError::Bind`].
+    pub async fn plain(address: SocketAddr) -> Result<Self, ListenError> {
+        Ok(Self { tcp: bind(address).await?, tls: None })
+    }
+
+    /// Listens with TLS 1.2 and 1.3.
+    ///
+    /// # Errors
+    /// [`ListenError`].
+    pub async fn tls(address: SocketAddr, certificate: &Path, key: &Path) -> Result<Self, ListenError> {
+        let config = tls_config(certificate, key)?;
+        Ok(Self { tcp: bind(address).await?, tls: Some(TlsAcceptor2(TlsAcceptor::from(Arc::new(config)))) })
+    }
+
+    /// The address really bound, and as a URL of a client on this machine.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
+
+    /// `http` or `https`.
+    pub const fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// Serves until `stop` turns true, then lets requests under way finish for at most ten seconds.
+    pub async fn serve(self, router: Router, mut stop: watch::Receiver<bool>) {
+        let graceful = GracefulShutdown::new();
+        let mut stopped = pin!(async move { stop.wait_for(|stop| *stop).await.map(|_| ()) });
+        loop {
+            let stream = tokio::select! {
+                _ = &mut stopped => break,
+                accepted = self.tcp.accept() => accepted,
+            };
+            match stream {
+                Ok((stream, _)) => {
+                    let (router, tls, watcher) = (router.clone(), self.tls.clone(), graceful.watcher());
+                    tokio::spawn(async move { connection(stream, tls, router, watcher).await });
+                }
+                Err(error) => {
+                    // Out of descriptors, or a client that left already: go on, but never in a tight loop.
+                    tracing::warn!(error = &error as &dyn std::error::Error, "a connection could not be accepted");
+                    nap(Duration::from_millis(50)).await;
+                }
+            }
+        }
+        drop(self.tcp);
+        let _ = tokio::time::timeout(STOP_TIMEOUT, graceful.shutdown()).await;
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a pause after a failed accept is no matter of the domain's time")]
+async fn nap(pause: Duration) {
+    tokio::time::sleep(pause).await;
+}
+
+async fn connection(stream: TcpStream, tls: Option<TlsAcceptor2>, router: Router, watcher: Watcher) {
+    let _ = stream.set_nodelay(true);
+    match tls {
+        None => talk(stream, router, watcher).await,
+        Some(TlsAcceptor2(acceptor)) => match tokio::time::timeout(HEADER_TIMEOUT, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => talk(stream, router, watcher).await,
+            Ok(Err(error)) => tracing::debug!(error = &error as &dyn std::error::Error, "a TLS handshake failed"),
+            Err(_) => tracing::debug!("a TLS handshake took too long"),
+        },
+    }
+}
+
+async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, router: Router, watcher: Watcher) {
+    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(32 * 1024);
+    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).into_owned();
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(error, "a connection ended early");
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
+    TcpListener::bind(address).await.map_err(|source| ListenError::Bind { address, source })
+}
+
+fn tls_config(certificate: &Path, key: &Path) -> Result<rustls::ServerConfig, ListenError> {
+    let pem = |path: &Path, text: String| ListenError::Pem { path: path.to_owned(), text };
+    let chain: Vec<_> = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect)
+        .map_err(|error| pem(certificate, format!("is not a PEM certificate chain: {error}")))?;
+    let private =
+        PrivateKeyDer::from_pem_file(key).map_err(|error| pem(key, format!("is not a PEM private key: {error}")))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| pem(certificate, error.to_string()))?
+        .with_no_client_auth()
+        .with_single_cert(chain, private)
+        .map_err(|error| pem(certificate, format!("does not go with the key: {error}")))?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}

@@ -1,0 +1,50 @@
+//! Every route and every layer, in order, on one page.
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+
+use crate::api::health::{self, Health};
+use crate::api::{self, HostApi};
+use crate::layer::csrf::{Csrf, csrf};
+use crate::layer::headers::{SecurityHeaders, headers};
+use crate::layer::host_auth::HostAuth;
+use crate::layer::sign_in::{SignInLayer, sign_in};
+use crate::login::{self, Login};
+use crate::web::{self, Web};
+
+/// What the routes need.
+#[derive(Debug, Clone)]
+pub struct Rooms {
+    /// The host API.
+    pub hosts: HostApi,
+    /// Which host speaks.
+    pub host_auth: HostAuth,
+    /// Signing in and out.
+    pub login: Login,
+    /// The pages.
+    pub web: Web,
+    /// How the server is.
+    pub health: Health,
+    /// Where forms may come from.
+    pub csrf: Csrf,
+    /// What pages tell the browser.
+    pub headers: SecurityHeaders,
+}
+
+/// | routes | outermost layer … innermost |
+/// |---|---|
+/// | `/`, `/approve/{code}`, `/api/challenges/…`, assets; `/sessions/login`, `/callback`, `/signout` | headers → `sign_in` → csrf |
+/// | `/api/challenge…` | `host_auth` alone: ten thousand waiting requests rest there |
+/// | `/livez`, `/readyz`, `/healthz` | none |
+pub fn router(rooms: Rooms) -> Router {
+    let Rooms { hosts, host_auth, login, web, health, csrf: forms, headers: tells } = rooms;
+    let browser = SignInLayer { sessions: login.sessions.clone(), cookies: login.cookies };
+    let pages = Router::new()
+        .merge(web::routes(web))
+        .merge(login::routes(login))
+        .fallback(web::not_found)
+        .layer(from_fn_with_state(forms, csrf))
+        .layer(from_fn_with_state(browser, sign_in))
+        .layer(from_fn_with_state(tells, headers));
+    Router::new().merge(health::routes(health)).merge(api::hosts(hosts, host_auth)).merge(pages)
+}
