@@ -4,7 +4,7 @@ mod sandbox;
 
 use identree_core::grant::Decision;
 
-use crate::server::{Server, allow, ask_then, never, sign_with};
+use crate::server::{Act, Server, allow, ask_then, never, sign_with};
 use sandbox::{Sandbox, Stack};
 
 const BOTH: Stack = Stack { auth: true, account: true };
@@ -140,4 +140,38 @@ fn a_signal_to_the_helper_takes_the_question_back() {
     assert_ne!(code, 0, "{output}");
     assert!(output.contains("the question was taken back"), "{output}");
     assert_eq!(server.lines(), ["POST", "GET", "DELETE"], "{output}");
+}
+
+#[test]
+fn a_caller_that_dies_takes_the_question_back() {
+    let server = Server::start(never);
+    let Some(sandbox) = Sandbox::new(&server, BOTH, "ALL") else { return };
+    let running = sandbox.spawn("sudo whoami");
+    server.wait_for("GET");
+    sandbox.kill_caller();
+    server.wait_for("DELETE");
+    assert_ne!(running.finish().0, 0);
+}
+
+#[test]
+fn the_question_survives_a_server_that_goes_and_comes_back() {
+    let server = Server::start(|state, _, nth| match nth {
+        0 => state.pending(),
+        1..4 => Act::Close,
+        _ => state.settled(Decision::Granted),
+    });
+    let Some(sandbox) = Sandbox::new(&server, BOTH, "ALL") else { return };
+    let (code, output) = sandbox.sudo("sudo whoami");
+    assert!(code == 0 && output.contains("approved by bob"), "{output}");
+    let opened = server.lines().iter().filter(|method| *method == "POST").count();
+    assert_eq!(opened, 1, "the same question all along");
+}
+
+#[test]
+fn a_server_known_by_name_is_resolved_by_the_system() {
+    let server = Server::start(allow);
+    let Some(sandbox) = Sandbox::new(&server, BOTH, "ALL") else { return };
+    server.write_conf(&server.conf().replace("127.0.0.1", "id.test"));
+    let (code, output) = sandbox.sudo("sudo whoami");
+    assert!(code == 0 && output.contains("approved by bob"), "{output}");
 }

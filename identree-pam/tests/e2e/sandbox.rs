@@ -71,6 +71,7 @@ impl Sandbox {
         put("passwd", users, 0o644);
         put("group", "root:x:0:\nann:x:64001:\nbob:x:64002:\n", 0o644);
         put("shadow", "root:*:1::::::\nann:*:1::::::\nbob:*:1::::::\n", 0o640);
+        put("hosts", "127.0.0.1 localhost id.test\n", 0o644);
         Some(Self { folder, conf })
     }
 
@@ -85,6 +86,7 @@ impl Sandbox {
             ("passwd", "/etc/passwd"),
             ("group", "/etc/group"),
             ("shadow", "/etc/shadow"),
+            ("hosts", "/etc/hosts"),
             ("sudoers", "/etc/sudoers"),
             ("pam", "/etc/pam.d/sudo"),
             ("pam", "/etc/pam.d/su"),
@@ -98,18 +100,29 @@ impl Sandbox {
         Running(command.spawn().unwrap())
     }
 
-    /// Sends SIGTERM to the helper that reads this sandbox's host file.
+    /// Sends SIGTERM to the helper.
     pub(super) fn signal_helper(&self) {
+        kill_process(self.helper(), Signal::TERM).unwrap();
+    }
+
+    /// Kills the sudo that started the helper.
+    pub(super) fn kill_caller(&self) {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.helper().as_raw_nonzero())).unwrap();
+        let parent = stat.rsplit(')').next().unwrap().split(' ').nth(2).unwrap().parse().unwrap();
+        kill_process(Pid::from_raw(parent).unwrap(), Signal::KILL).unwrap();
+    }
+
+    /// The helper that reads this sandbox's host file.
+    fn helper(&self) -> Pid {
         let conf = self.conf.to_str().unwrap();
-        let helper = fs::read_dir("/proc")
-            .unwrap()
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
-            .find(|pid| {
-                let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-                let arguments = String::from_utf8_lossy(&arguments).into_owned();
-                arguments.starts_with(env!("CARGO_BIN_EXE_identree-pam")) && arguments.contains(conf)
-            });
-        kill_process(Pid::from_raw(helper.expect("the helper waits")).unwrap(), Signal::TERM).unwrap();
+        let mut pids =
+            fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+        let helper = pids.find(|pid| {
+            let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let arguments = String::from_utf8_lossy(&arguments).into_owned();
+            arguments.starts_with(env!("CARGO_BIN_EXE_identree-pam")) && arguments.contains(conf)
+        });
+        Pid::from_raw(helper.expect("the helper waits")).unwrap()
     }
 }
 

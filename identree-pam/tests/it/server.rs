@@ -78,7 +78,7 @@ impl Server {
         let state = Arc::new(state);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let certified = rcgen::generate_simple_self_signed(vec!["127.0.0.1".into(), "localhost".into()]).unwrap();
+        let certified = rcgen::generate_simple_self_signed(vec!["127.0.0.1".into(), "id.test".into()]).unwrap();
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("ca.pem"), certified.cert.pem()).unwrap();
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der()));
@@ -278,17 +278,14 @@ fn receive(stream: &mut impl Read, address: SocketAddr, state: &State) -> Option
     stream.read_exact(&mut body).ok()?;
     let mut line = head.split(' ');
     let (method, target) = (line.next().unwrap(), line.next().unwrap());
-    let authority = address.to_string();
-    assert_eq!(header("Host"), Some(&*authority));
+    let authority = header("Host").unwrap();
+    assert!(
+        [address.to_string(), format!("id.test:{}", address.port())].iter().any(|own| own == authority),
+        "{authority}"
+    );
     let credential = Authorization::parse(header("Authorization").unwrap()).unwrap();
-    let request = Request {
-        method,
-        authority: &authority,
-        target,
-        host: &credential.host,
-        time_secs: credential.time_secs,
-        body: &body,
-    };
+    let request =
+        Request { method, authority, target, host: &credential.host, time_secs: credential.time_secs, body: &body };
     let server_time = Timestamp::from_secs(identree_pam::clock::calendar_secs() + state.clock_ahead);
     let trusted = if credential.host != state.host || !state.secret.verify(&request, &credential.mac) {
         Err("unknown host or wrong secret".into())
