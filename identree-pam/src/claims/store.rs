@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use identree_core::id::{Nonce, ServiceName};
+use rustix::event::{Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::fs::{
     AtFlags, FileType, FlockOperation, Mode, OFlags, flock, fstat, mkdir, open, openat, renameat, statat, unlinkat,
@@ -28,6 +29,8 @@ const SWEEP: usize = 128;
 const MAX_RECORD_BYTES: u64 = 64 * 1024;
 /// The lock is held for microseconds; who holds it for a second is stuck.
 const LOCK_WITHIN: Duration = Duration::from_secs(1);
+/// How long to wait before trying for it again.
+const LOCK_RETRY: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000 };
 
 /// Why the records cannot be used. Every one of them means no.
 #[derive(Debug, thiserror::Error)]
@@ -166,7 +169,9 @@ impl Claims {
         loop {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => return Ok(file),
-                Err(Errno::WOULDBLOCK | Errno::INTR) if now() < until => std::thread::yield_now(),
+                Err(Errno::WOULDBLOCK | Errno::INTR) if now() < until => {
+                    let _ = poll(&mut [], Some(&LOCK_RETRY));
+                }
                 Err(Errno::WOULDBLOCK | Errno::INTR) => return Err(ClaimsError::Locked(self.path.join(NAME))),
                 Err(cause) => return Err(self.failed(NAME, cause)),
             }
