@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use sea_orm::sea_query::Expr;
 use sea_orm::sqlx;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
@@ -53,7 +54,12 @@ impl Challenges for SqliteStore {
             None => query,
         };
         if let Some(requester) = &filter.requester {
-            query = query.filter(Column::Requester.eq(requester.as_str()));
+            query = if filter.pending == Some(true) {
+                // Few wait, but a person may have a long history: the `+` keeps SQLite from going through that.
+                query.filter(Expr::cust_with_values("+requester = ?", [requester.as_str()]))
+            } else {
+                query.filter(Column::Requester.eq(requester.as_str()))
+            };
         }
         let mut rows = query.all(&self.pages).await.map_err(error::page)?;
         let next = window.cut(&mut rows, |row: &Model| row.seq);
