@@ -129,7 +129,7 @@ impl Server {
             hosts: HostApi { engine: engine.clone(), external_url: Arc::clone(&external_url) },
             host_auth: HostAuth { hosts: hosts.clone(), clock, authorities },
             login: Login { parts, sessions, cookies, provider: Arc::clone(&provider), people },
-            web: Web { engine: engine.clone() },
+            web: Web { engine: engine.clone(), provider: Arc::clone(&provider) },
             health: Health { engine: engine.clone(), provider: Arc::clone(&provider), insecure },
             csrf: Csrf { origins: Arc::new([external_url.origin().ascii_serialization()]) },
             headers: SecurityHeaders { https },

@@ -297,6 +297,18 @@ impl Engine {
         }
     }
 
+    /// The question with this id, if the person may see it.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`] if it cannot be told whether it exists.
+    pub async fn question(
+        &self,
+        id: ChallengeId,
+        viewer: &Actor,
+    ) -> Result<Option<Arc<ChallengeRecord>>, EngineError> {
+        Ok(self.record(id).await?.filter(|record| self.may_see(record, viewer)))
+    }
+
     /// The question with this code, if the person may see it.
     ///
     /// # Errors
@@ -410,6 +422,11 @@ impl Engine {
     /// Answers everybody who waits with [`Verdict::Pending`], now and from now on: the first half of a graceful stop.
     pub fn drain(&self) {
         self.0.tasks.drain();
+    }
+
+    /// Completes when [`Engine::drain`] was called: for whoever holds requests open beside the engine.
+    pub fn draining(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.0.tasks.draining()
     }
 
     /// Stops the background tasks and waits for commits under way. Questions stay as they are in the store.

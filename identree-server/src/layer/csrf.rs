@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use http_body_util::{BodyExt as _, Limited};
 
 use super::sign_in::SignedIn;
+use crate::web::Problem;
 
 /// The largest form: a reason and a few short fields.
 const MAX_FORM_BYTES: usize = 16 * 1024;
@@ -26,30 +27,21 @@ pub async fn csrf(State(layer): State<Csrf>, request: Request, next: Next) -> Re
     if matches!(*request.method(), Method::GET | Method::HEAD) {
         return next.run(request).await;
     }
-    let refuse = |text| crate::web::problem(StatusCode::FORBIDDEN, "Not done", text);
     if !layer.same_origin(request.headers()) {
-        return refuse("This did not come from a page of this server. Nothing was changed.");
+        return Problem::foreign_form().into_response();
     }
     let Some(signed_in) = request.extensions().get::<SignedIn>().cloned() else {
-        return crate::web::problem(
-            StatusCode::UNAUTHORIZED,
-            "Signed out",
-            "You are not signed in any more. Nothing was changed.",
-        );
+        return Problem::signed_out().into_response();
     };
     let (parts, body) = request.into_parts();
     let Ok(body) = Limited::new(body, MAX_FORM_BYTES).collect().await else {
-        return crate::web::problem(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "Not done",
-            "The form is too large. Nothing was changed.",
-        );
+        return Problem::too_large().into_response();
     };
     let body = body.to_bytes();
     let mut tokens = url::form_urlencoded::parse(&body).filter(|(key, _)| key == "csrf_token");
     let proven = matches!((tokens.next(), tokens.next()), (Some((_, token)), None) if signed_in.csrf.matches(&token));
     if !proven {
-        return refuse("This form is of an earlier session. Reload the page and try again. Nothing was changed.");
+        return Problem::stale_form().into_response();
     }
     next.run(Request::from_parts(parts, Body::from(body))).await
 }

@@ -23,6 +23,7 @@ use crate::layer::cookie::{Cookie, Cookies};
 use crate::layer::sign_in::SignedIn;
 use crate::parts::Parts;
 use crate::session::{ABSOLUTE, BY, Sessions};
+use crate::web::Problem;
 
 const SIGN_INS: Collection = Collection("sign-ins");
 
@@ -89,7 +90,7 @@ impl SignInFailure {
 
 impl IntoResponse for SignInFailure {
     fn into_response(self) -> Response {
-        crate::web::problem(self.status(), "Not signed in", &self.to_string())
+        Problem::sign_in_failed(self.status(), &self.to_string()).into_response()
     }
 }
 

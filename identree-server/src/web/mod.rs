@@ -1,28 +1,169 @@
-//! The pages.
+//! The pages for people: signing in, the list, one question, its result. Server-rendered and complete without JavaScript;
+//! a small script keeps them up to date.
+//!
+//! [`routes`] are merged by the server inside its layers, which have settled who is there ([`SignedIn`]) and that a form is
+//! the person's own (`csrf_token`). Nothing is decided by a GET.
+
+mod asset;
+mod live;
+mod page;
+mod problem;
+mod text;
+mod view;
+
+use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::rejection::FormRejection;
+use axum::extract::{Form, Path, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use identree_core::Engine;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use identree_core::actor::Actor;
+use identree_core::challenge::{ChallengeRecord, UserCode};
+use identree_core::engine::{Engine, EngineError, Refusal, Verdict, Vote, VoteRefusal};
+use identree_core::id::ChallengeId;
+use serde::Deserialize;
+
+use self::page::{Frame, ListPage, Objection, QuestionPage, ResultPage, WelcomePage, show};
+pub use self::problem::Problem;
+use self::view::Viewer;
+use crate::layer::sign_in::SignedIn;
+use crate::login::Provider;
+
+/// How many settled questions the list shows.
+const RECENT: u32 = 20;
 
 /// What the pages need.
 #[derive(Debug, Clone)]
 pub struct Web {
-    /// The engine.
+    /// Where questions come from and votes go.
     pub engine: Engine,
+    /// Whether anybody can sign in now.
+    pub provider: Arc<Provider>,
 }
 
 /// The routes of the pages.
-pub fn routes(_: Web) -> Router {
+pub fn routes(web: Web) -> Router {
     Router::new()
+        .route("/", get(home))
+        .route("/state", get(live::list_state))
+        .route("/approve/{code}", get(question))
+        .route("/approve/{code}/state", get(live::question_state))
+        .route("/api/challenges/approve", post(approve))
+        .route("/api/challenges/reject", post(reject))
+        .route("/assets/{name}", get(asset::asset))
+        .with_state(web)
 }
 
 /// Whatever is not there.
-pub async fn not_found() -> Response {
-    problem(StatusCode::NOT_FOUND, "Not found", "There is no such page.")
+pub async fn not_found() -> Problem {
+    Problem::not_found()
 }
 
-/// A page that says what went wrong and what to do.
-pub fn problem(status: StatusCode, title: &str, text: &str) -> Response {
-    (status, format!("{title}\n{text}\n")).into_response()
+async fn home(State(web): State<Web>, person: Option<SignedIn>) -> Response {
+    let Some(person) = person else {
+        let page = WelcomePage { frame: Frame::anonymous(), degraded: !web.provider.is_known() };
+        return show(StatusCode::OK, &page);
+    };
+    let engine = &web.engine;
+    let viewer = Viewer::of(engine, &person.actor);
+    let waiting = engine.visible(&person.actor);
+    match engine.recent(&person.actor, RECENT).await {
+        Ok(recent) => {
+            let frame = Frame::of(&viewer, person.csrf.as_str());
+            show(StatusCode::OK, &ListPage::new(frame, &waiting, &recent, &viewer, engine.clock().now()))
+        }
+        Err(error) => cannot(&error),
+    }
+}
+
+/// The question under an address, which holds its code or its id, if the person may see it.
+async fn find(engine: &Engine, key: &str, viewer: &Actor) -> Result<Option<Arc<ChallengeRecord>>, EngineError> {
+    if let Ok(id) = ChallengeId::parse(key) {
+        return engine.question(id, viewer).await;
+    }
+    match UserCode::parse(key) {
+        Ok(code) => engine.question_by_code(&code, viewer).await,
+        Err(_) => Ok(None),
+    }
+}
+
+async fn question(State(web): State<Web>, Path(key): Path<String>, person: SignedIn) -> Response {
+    let record = match find(&web.engine, &key, &person.actor).await {
+        Ok(Some(record)) => record,
+        Ok(None) => return Problem::not_found().into_response(),
+        Err(error) => return cannot(&error),
+    };
+    let viewer = Viewer::of(&web.engine, &person.actor);
+    if viewer.types_number(record.question()) && ChallengeId::parse(&key).is_err() {
+        return Redirect::to(&viewer.path(record.question())).into_response();
+    }
+    page(&web, &person, &record, None)
+}
+
+/// The question or its result, with what became of a vote that did not count.
+fn page(web: &Web, person: &SignedIn, record: &ChallengeRecord, refused: Option<(&VoteRefusal, &str)>) -> Response {
+    let viewer = Viewer::of(&web.engine, &person.actor);
+    let now = web.engine.clock().now();
+    let frame = Frame::of(&viewer, person.csrf.as_str());
+    let text = frame.text;
+    if record.is_pending() {
+        let status = if refused.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+        let objection = refused.map(|(refusal, typed)| Objection::new(refusal, typed, text));
+        show(status, &QuestionPage::new(frame, record, &viewer, now, objection))
+    } else {
+        let status = if refused.is_some() { StatusCode::CONFLICT } else { StatusCode::OK };
+        let notice = refused.map(|_| text.too_late);
+        show(status, &ResultPage::new(frame, record, &viewer, now, notice))
+    }
+}
+
+/// What both buttons send. The csrf layer has checked `csrf_token`.
+#[derive(Debug, Deserialize)]
+struct Answer {
+    challenge_id: ChallengeId,
+    reason: Option<String>,
+    deny_reason: Option<String>,
+    number: Option<String>,
+}
+
+async fn approve(State(web): State<Web>, person: SignedIn, form: Result<Form<Answer>, FormRejection>) -> Response {
+    let Ok(Form(answer)) = form else { return Problem::bad_form().into_response() };
+    // People type the six digits in two groups, as they are shown.
+    let number = answer.number.map(|number| number.split_whitespace().collect());
+    let vote = Vote::Approve { reason: answer.reason, number };
+    cast(&web, &person, answer.challenge_id, vote).await
+}
+
+async fn reject(State(web): State<Web>, person: SignedIn, form: Result<Form<Answer>, FormRejection>) -> Response {
+    let Ok(Form(answer)) = form else { return Problem::bad_form().into_response() };
+    let vote = Vote::Deny { reason: answer.deny_reason.or(answer.reason) };
+    cast(&web, &person, answer.challenge_id, vote).await
+}
+
+async fn cast(web: &Web, person: &SignedIn, id: ChallengeId, vote: Vote) -> Response {
+    let (Vote::Approve { reason, .. } | Vote::Deny { reason }) = &vote;
+    let typed = reason.clone().unwrap_or_default();
+    let verdict = match web.engine.vote(id, &person.actor, vote).await {
+        Ok(verdict) => verdict,
+        Err(error) => return cannot(&error),
+    };
+    let record = match web.engine.question(id, &person.actor).await {
+        Ok(Some(record)) => record,
+        Ok(None) => return Problem::not_found().into_response(),
+        Err(error) => return cannot(&error),
+    };
+    match &verdict {
+        Verdict::Refused(Refusal::Vote(refusal)) => page(web, person, &record, Some((refusal, &typed))),
+        _ => {
+            let viewer = Viewer::of(&web.engine, &person.actor);
+            Redirect::to(&viewer.path(record.question())).into_response()
+        }
+    }
+}
+
+fn cannot(error: &EngineError) -> Response {
+    tracing::error!(error = %error, cause = ?std::error::Error::source(error), "cannot serve a page");
+    Problem::unavailable().into_response()
 }
