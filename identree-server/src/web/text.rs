@@ -57,7 +57,6 @@ pub(super) struct Text {
     pub(super) deny: &'static str,
     pub(super) add_reason: &'static str,
     pub(super) reason_label: &'static str,
-    pub(super) once: &'static str,
     pub(super) sending: &'static str,
 
     pub(super) you_approved: &'static str,
@@ -90,7 +89,6 @@ pub(super) struct Text {
     pub(super) refused_by_rule: &'static str,
     pub(super) their_reason: &'static str,
     pub(super) why: &'static str,
-    pub(super) when: &'static str,
     pub(super) may_close: &'static str,
 
     pub(super) not_found: &'static str,
@@ -172,7 +170,6 @@ pub(super) static ENGLISH: Text = Text {
     deny: "Deny",
     add_reason: "Add a reason",
     reason_label: "Your reason (optional)",
-    once: "One answer, for this one command.",
     sending: "Sending…",
 
     you_approved: "You have approved this.",
@@ -205,7 +202,6 @@ pub(super) static ENGLISH: Text = Text {
     refused_by_rule: "Refused by the rule “{rule}”.",
     their_reason: "{name}’s reason",
     why: "Why",
-    when: "When",
     may_close: "You may close this page.",
 
     not_found: "Not found",

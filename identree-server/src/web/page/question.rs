@@ -149,7 +149,10 @@ impl QuestionPage {
 }
 
 fn sign_in_path(back: &str) -> String {
-    let query: String = url::form_urlencoded::Serializer::new(String::new()).append_pair("return_to", back).append_pair("fresh", "1").finish();
+    let query: String = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("return_to", back)
+        .append_pair("fresh", "1")
+        .finish();
     format!("/sessions/login?{query}")
 }
 
