@@ -1,5 +1,6 @@
 //! Integration tests of identree-core.
 
 mod crash;
+mod small;
 mod sqlite;
 mod store;

@@ -243,6 +243,20 @@ mod tests {
         Ok(name)
     }
 
+    async fn known() -> (People, Person) {
+        let parts = Parts {
+            store: Arc::new(MemoryStore::new()),
+            clock: Arc::new(ManualClock::default()),
+            entropy: Arc::new(SeededEntropy::new(1)),
+        };
+        let people = People::load(parts).await.unwrap();
+        let ann = sign_in(&people, &identity("1", "ann")).await.unwrap();
+        let person = people.snapshot().person(&ann).unwrap().clone();
+        (people, person)
+    }
+
+    identree_core::directory_suite!(suite, known());
+
     #[tokio::test]
     async fn a_person_is_issuer_and_subject_and_never_a_name() {
         let clock = ManualClock::default();

@@ -1,3 +1,5 @@
 //! One suite per trait: plain async functions, one per clause, and a macro that stamps them as tests.
 
+pub mod directory;
+pub mod signer;
 pub mod store;
