@@ -301,11 +301,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError::Store`] if it cannot be told whether it exists.
-    pub async fn question(
-        &self,
-        id: ChallengeId,
-        viewer: &Actor,
-    ) -> Result<Option<Arc<ChallengeRecord>>, EngineError> {
+    pub async fn question(&self, id: ChallengeId, viewer: &Actor) -> Result<Option<Arc<ChallengeRecord>>, EngineError> {
         Ok(self.record(id).await?.filter(|record| self.may_see(record, viewer)))
     }
 

@@ -2,7 +2,7 @@
 //! the process environment.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use identree_core::text::visible;
 
@@ -29,12 +29,12 @@ pub fn read() -> Found {
     // A name or value that is not UTF-8 cannot be one of ours.
     let environment = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
     let environment: BTreeMap<String, String> = environment.filter(|(name, _)| name.starts_with("IDENTREE_")).collect();
-    let toml = environment.get(TOML_FILE).map_or(DEFAULT_TOML_FILE, String::as_str).into();
-    collect(&environment, &PathBuf::from(CONF_FILE), &toml)
+    let toml = environment.get(TOML_FILE).map_or(DEFAULT_TOML_FILE, String::as_str);
+    collect(&environment, Path::new(CONF_FILE), Path::new(toml))
 }
 
 /// The same from given places.
-pub(super) fn collect(environment: &BTreeMap<String, String>, conf: &Path, toml: &PathBuf) -> Found {
+pub(super) fn collect(environment: &BTreeMap<String, String>, conf: &Path, toml: &Path) -> Found {
     let mut found = Found::default();
     found.toml_file(toml);
     found.conf_file(conf);
@@ -131,7 +131,7 @@ impl Found {
                 match plain(&value) {
                     Some(value) => self.set(entry.name, &value, &format!("{place} ({full})")),
                     None => {
-                        self.problem(&place, format!("{full} must be a text, a number, a boolean or a list of texts"))
+                        self.problem(&place, format!("{full} must be a text, a number, a boolean or a list of texts"));
                     }
                 }
             }

@@ -36,7 +36,7 @@ impl Cookies {
     }
 
     /// The cookie's value; none if it is absent or sent twice with different values.
-    pub fn read<'a>(self, headers: &'a HeaderMap, cookie: Cookie) -> Option<&'a str> {
+    pub fn read(self, headers: &HeaderMap, cookie: Cookie) -> Option<&str> {
         let name = self.name(cookie);
         let mut found = headers
             .get_all(header::COOKIE)

@@ -234,7 +234,7 @@ impl Provider {
         Ok(Authorization { url, state: state.into_secret(), nonce: nonce.secret().clone(), verifier })
     }
 
-    /// Redeems the code and checks the ID token: signature by a current key (RS256, ES256 or EdDSA), exact issuer, our
+    /// Redeems the code and checks the ID token: signature by a current key (RS256, ES256 or `EdDSA`), exact issuer, our
     /// audience, expiry, nonce.
     ///
     /// # Errors
