@@ -3,6 +3,7 @@
 //! Every benchmark prints what it measured on and takes its yardstick in the same run, in turn with ours: on a shared machine only
 //! ratios and instruction counts hold. Missing a budget is printed, and is a failure only with `--check`.
 
+pub mod browser;
 pub mod figures;
 pub mod http;
 pub mod process;

@@ -12,20 +12,24 @@ use crate::Result;
 /// Allows everything at once: what `helper-cost` asks for.
 pub const ALLOW: &str = r#"{"policies": [{"name": "allow", "match_users": ["*"], "action": "allow"}]}"#;
 
+/// Asks for everything; the requester may approve.
+pub const ASK: &str = r#"{"policies": [{"name": "default"}]}"#;
+
 /// A running server; it is stopped and its files are removed on drop.
 #[derive(Debug)]
 pub struct Server {
     directory: tempfile::TempDir,
     child: Child,
+    plain: SocketAddr,
     tls: SocketAddr,
 }
 
 impl Server {
-    /// Starts the server program with this policy file and registers the host `bench`.
+    /// Starts the server program with this policy file and these further settings, and registers the host `bench`.
     ///
     /// # Errors
     /// If it does not start; what it said is in the text.
-    pub fn start(program: &Path, policies: &str) -> Result<Self> {
+    pub fn start(program: &Path, policies: &str, settings: &[(&str, &str)]) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("identree-bench-").tempdir()?;
         let certified = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()])?;
         write(&directory.path().join("ca.pem"), &certified.cert.pem())?;
@@ -33,25 +37,34 @@ impl Server {
         write(&directory.path().join("policies.json"), policies)?;
         write(&directory.path().join("config.toml"), "")?;
 
-        let mut child = command(program, directory.path(), "serve").stderr(Stdio::piped()).spawn()?;
+        let mut child = command(program, directory.path(), "serve")
+            .envs(settings.iter().copied())
+            .stderr(Stdio::piped())
+            .spawn()?;
         let stderr = child.stderr.take().ok_or("no pipe")?;
         let mut lines = BufReader::new(stderr).lines();
         let mut said = String::new();
-        let tls = loop {
+        let (plain, tls) = loop {
             let Some(line) = lines.next().transpose()? else {
                 child.wait()?;
                 return Err(format!("the server did not start:\n{said}").into());
             };
-            if let Some((_, address)) = line.split_once("tls=https://") {
-                break address.split_whitespace().next().unwrap_or_default().parse()?;
+            let address = |key: &str| line.split_once(key).and_then(|(_, rest)| rest.split_whitespace().next());
+            if let (Some(plain), Some(tls)) = (address("plain=http://"), address("tls=https://")) {
+                break (plain.parse()?, tls.parse()?);
             }
             said += &format!("{line}\n");
         };
         // Whatever it logs later must not fill the pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        let server = Self { directory, child, tls };
+        let server = Self { directory, child, plain, tls };
         server.add_host(program)?;
         Ok(server)
+    }
+
+    /// Where browsers reach it, and hosts without TLS.
+    pub const fn plain(&self) -> SocketAddr {
+        self.plain
     }
 
     /// Where hosts reach it.

@@ -26,7 +26,7 @@ const RUNS: usize = 300;
 fn main() -> Result<ExitCode> {
     let helper = sibling("identree-pam", "cargo build -p identree-pam --profile host")?;
     let bare = sibling("bare-post", "cargo build -p identree-benches --profile host --bins")?;
-    let server = Server::start(&built("release", "identree", "cargo build -p identree-server --release")?, ALLOW)?;
+    let server = Server::start(&built("release", "identree", "cargo build -p identree-server --release")?, ALLOW, &[])?;
     let mut report = Report::begin("helper-cost: the helper on an allow rule, beside a bare POST over TLS");
     report.say(format!(
         "  runs        {ROUNDS} x {RUNS} of each, in turn; TLS 1.3, P-256, loopback, SQLite synchronous=FULL"
