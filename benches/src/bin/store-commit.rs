@@ -1,6 +1,6 @@
 //! Durable commits per second of the SQLite store; budget: 64 writers together at least twice as fast as one transaction each.
 //!
-//! `cargo run --release -p identree-benches --bin store-commit -- [DIRECTORY] [SECONDS]`. Give a directory on a real disk: a
+//! `cargo run --release -p identree-benches --features store --bin store-commit -- [DIRECTORY] [SECONDS]`. Give a directory on a real disk: a
 //! temporary directory may be memory. The yardstick runs in the same process: what the disk gives for an append of 4 KiB
 //! and `fdatasync`, and 64 writers whose commits are let through one at a time, so that each is a transaction of its own.
 
