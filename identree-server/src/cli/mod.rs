@@ -1,5 +1,7 @@
 //! The command line.
 
+#[cfg(feature = "dev-idp")]
+mod dev;
 mod host;
 mod serve;
 
@@ -21,6 +23,16 @@ struct Command {
 enum Verb {
     /// Run the server; configuration comes from the environment and /etc/identree.
     Serve,
+    /// Try everything on this machine: a server, a development sign-in page, one real question
+    #[cfg(feature = "dev-idp")]
+    Dev(dev::DevArgs),
+    /// Try everything on this machine (this build cannot: it has no development provider)
+    #[cfg(not(feature = "dev-idp"))]
+    Dev {
+        /// Not looked at
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+        arguments: Vec<String>,
+    },
     #[command(flatten)]
     Host(HostVerb),
 }
@@ -34,6 +46,10 @@ pub fn run() -> ExitCode {
     };
     let done = match command.verb {
         Verb::Serve => runtime.block_on(serve::run()),
+        #[cfg(feature = "dev-idp")]
+        Verb::Dev(arguments) => runtime.block_on(dev::run(&arguments)),
+        #[cfg(not(feature = "dev-idp"))]
+        Verb::Dev { .. } => Err(WITHOUT_DEV.into()),
         Verb::Host(verb) => runtime.block_on(host::run(verb)),
     };
     match done {
@@ -41,6 +57,11 @@ pub fn run() -> ExitCode {
         Err(error) => failed(&*error),
     }
 }
+
+/// The development provider lets anyone be anyone; it is in no build that did not ask for it.
+#[cfg(not(feature = "dev-idp"))]
+const WITHOUT_DEV: &str = "this build has no development provider; build one that has, in a clone of the repository: \
+                           cargo run --release -p identree-server --features dev-idp -- dev";
 
 type Done = Result<(), Box<dyn std::error::Error>>;
 

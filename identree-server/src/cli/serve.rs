@@ -12,7 +12,7 @@ use crate::config::{self, Found, Settings};
 
 pub(super) async fn run() -> Done {
     let found = config::read();
-    log(&found)?;
+    log(&found, "info")?;
     let settings = Settings::from_found(&found)?;
     for warning in &found.warnings {
         tracing::warn!("{warning}");
@@ -37,8 +37,8 @@ pub(super) async fn run() -> Done {
 }
 
 /// Logs to standard error. The level is one word, or a filter as in `identree_server=debug,info`.
-fn log(found: &Found) -> Done {
-    let level = found.get("IDENTREE_LOG_LEVEL").map_or("info", |(level, _)| level);
+pub(super) fn log(found: &Found, unless_set: &str) -> Done {
+    let level = found.get("IDENTREE_LOG_LEVEL").map_or(unless_set, |(level, _)| level);
     let filter = EnvFilter::builder().parse(level).map_err(|error| format!("IDENTREE_LOG_LEVEL: {error}"))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+};
 use zeroize::Zeroizing;
 
 use super::DevError;
@@ -14,7 +16,7 @@ use super::place::Place;
 pub(super) struct Certificates {
     /// What hosts trust, and nothing else.
     pub(super) ca: PathBuf,
-    /// The server's certificate for `localhost`, 127.0.0.1 and ::1.
+    /// The server's certificate for `localhost`, 127.0.0.1 and `::1`.
     pub(super) cert: PathBuf,
     /// Its key, 0600.
     pub(super) key: PathBuf,
@@ -67,6 +69,7 @@ fn make() -> Result<Made, rcgen::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustls::client::danger::ServerCertVerifier as _;
     use rustls::pki_types::pem::PemObject as _;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
@@ -77,7 +80,9 @@ mod tests {
         let verifier = |ca: &str| {
             let mut roots = rustls::RootCertStore::empty();
             roots.add(CertificateDer::from_pem_slice(ca.as_bytes()).unwrap()).unwrap();
-            rustls::client::WebPkiServerVerifier::builder_with_provider(roots.into(), provider.clone().into()).build().unwrap()
+            rustls::client::WebPkiServerVerifier::builder_with_provider(roots.into(), provider.clone().into())
+                .build()
+                .unwrap()
         };
         let cert = CertificateDer::from_pem_slice(made.cert.as_bytes()).unwrap();
         let verify = |ca: &str, name: &str| {

@@ -21,7 +21,8 @@ pub(super) enum Place {
 impl Place {
     /// A new private directory under the system's temporary directory.
     pub(super) fn temporary() -> Result<Self, DevError> {
-        let dir = tempfile::Builder::new().prefix("identree-dev-").permissions(fs::Permissions::from_mode(0o700)).tempdir();
+        let dir =
+            tempfile::Builder::new().prefix("identree-dev-").permissions(fs::Permissions::from_mode(0o700)).tempdir();
         dir.map(Self::Temporary).map_err(|error| DevError::file(&std::env::temp_dir(), error))
     }
 
@@ -46,6 +47,22 @@ impl Place {
         match self {
             Self::Temporary(dir) => dir.path(),
             Self::Kept(dir) => dir,
+        }
+    }
+
+    /// Whether it stays.
+    pub(super) const fn is_kept(&self) -> bool {
+        matches!(self, Self::Kept(_))
+    }
+
+    /// Removes what is not to be kept, and says if that fails.
+    pub(super) fn clear(self) -> Result<(), DevError> {
+        match self {
+            Self::Temporary(dir) => {
+                let path = dir.path().to_owned();
+                dir.close().map_err(|error| DevError::file(&path, error))
+            }
+            Self::Kept(_) => Ok(()),
         }
     }
 
@@ -89,7 +106,7 @@ mod tests {
         assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
         assert_eq!(place.read("secret").unwrap().as_deref(), Some("x"));
         assert_eq!(place.read("other").unwrap(), None);
-        drop(place);
+        place.clear().unwrap();
         assert!(!dir.exists());
     }
 

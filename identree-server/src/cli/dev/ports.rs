@@ -1,100 +1,131 @@
-//! The three listeners: on their usual ports where those are free, else on any.
+//! The ports: the usual ones where they are free, else any; in a kept directory the same as last time.
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
 use super::DevError;
+use super::place::Place;
 
-/// Three bound sockets on 127.0.0.1.
-#[derive(Debug)]
-pub(super) struct Listeners {
-    /// For the browser.
-    pub(super) plain: TcpListener,
-    /// For hosts.
-    pub(super) tls: TcpListener,
-    /// For the development provider.
-    pub(super) provider: TcpListener,
-}
+const FILE: &str = "ports";
 
-/// The ports of a run.
+/// Where everything listens, on 127.0.0.1. 0 is any free port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ports {
+    /// For the browser.
     pub(super) plain: u16,
+    /// For hosts.
     pub(super) tls: u16,
+    /// For the development provider.
     pub(super) provider: u16,
+    /// Whether another port will do when one of these is taken. Not in a kept directory: people were linked to the provider at
+    /// its address, and hosts know the others.
+    flexible: bool,
+    /// The one that was asked for by `--port`.
+    named: Option<u16>,
 }
 
 impl Ports {
-    /// What one remembers.
-    pub(super) const USUAL: Self = Self { plain: 8090, tls: 8443, provider: 8091 };
+    /// What to try first.
+    pub(super) fn wanted(place: &Place, named: Option<u16>) -> Result<Self, DevError> {
+        let usual = Self { plain: 8090, tls: 8443, provider: 8091, flexible: true, named };
+        let mut wanted = match place.read(FILE)? {
+            None => usual,
+            Some(text) => Self::parse(&text).ok_or_else(|| DevError::Damaged(place.path(FILE)))?,
+        };
+        if let Some(port) = named {
+            (wanted.plain, wanted.named) = (port, named);
+        }
+        Ok(wanted)
+    }
 
-    /// As kept in a `--data` directory.
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let ports: Vec<u16> = text.split_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?;
+    fn parse(text: &str) -> Option<Self> {
+        let ports = text.split_whitespace().map(str::parse).collect::<Result<Vec<u16>, _>>().ok()?;
         let &[plain, tls, provider] = ports.as_slice() else { return None };
-        Some(Self { plain, tls, provider })
+        Some(Self { plain, tls, provider, flexible: false, named: None })
     }
 
-    /// The same as text.
-    pub(super) fn to_text(self) -> String {
-        format!("{} {} {}\n", self.plain, self.tls, self.provider)
-    }
-}
-
-/// What to do when a port is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Taken {
-    /// Take any free one.
-    Any,
-    /// Say so: people were linked to the provider at this address, and hosts know the others.
-    Fail,
-}
-
-impl Listeners {
-    /// Binds all three. `--port` is the plain one and must be free when it was named.
-    pub(super) fn bind(wanted: Ports, plain: Taken, others: Taken) -> Result<Self, DevError> {
-        Ok(Self {
-            plain: bind(wanted.plain, plain)?,
-            tls: bind(wanted.tls, others)?,
-            provider: bind(wanted.provider, others)?,
-        })
+    /// Remembers what was bound in the end.
+    pub(super) fn remember(self, place: &Place) -> Result<(), DevError> {
+        let Self { plain, tls, provider, .. } = self;
+        place.write(FILE, format!("{plain} {tls} {provider}\n").as_bytes()).map(drop)
     }
 
-    /// What they are bound to.
-    pub(super) fn ports(&self) -> Result<Ports, DevError> {
-        let port = |socket: &TcpListener| socket.local_addr().map(|address| address.port()).map_err(DevError::Listen);
-        Ok(Ports { plain: port(&self.plain)?, tls: port(&self.tls)?, provider: port(&self.provider)? })
+    /// Binds all three, on other ports where these are taken and may be.
+    pub(super) fn hold(&mut self) -> Result<Held, DevError> {
+        let (flexible, named) = (self.flexible, self.named);
+        let hold = |port: &mut u16| {
+            let socket = match TcpListener::bind(address(*port)) {
+                Err(error) if error.kind() == ErrorKind::AddrInUse => {
+                    if !flexible || named == Some(*port) {
+                        return Err(DevError::PortTaken(*port));
+                    }
+                    TcpListener::bind(address(0))
+                }
+                bound => bound,
+            };
+            let socket = socket.map_err(DevError::Listen)?;
+            *port = socket.local_addr().map_err(DevError::Listen)?.port();
+            Ok(socket)
+        };
+        Ok(Held { _plain: hold(&mut self.plain)?, _tls: hold(&mut self.tls)?, provider: hold(&mut self.provider)? })
     }
 }
 
-fn bind(port: u16, taken: Taken) -> Result<TcpListener, DevError> {
-    let at = |port| {
-        let socket = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
-        socket.set_nonblocking(true)?;
-        Ok(socket)
-    };
-    match at(port) {
-        Err(error) if error.kind() == ErrorKind::AddrInUse => match taken {
-            Taken::Any => at(0).map_err(DevError::Listen),
-            Taken::Fail => Err(DevError::PortTaken(port)),
-        },
-        bound => bound.map_err(DevError::Listen),
+/// The ports, held until the server binds its own.
+#[derive(Debug)]
+pub(super) struct Held {
+    _plain: TcpListener,
+    _tls: TcpListener,
+    provider: TcpListener,
+}
+
+impl Held {
+    /// Lets the server's go, just before it binds them, and keeps the provider's.
+    pub(super) fn provider(self) -> Result<TcpListener, DevError> {
+        self.provider.set_nonblocking(true).map_err(DevError::Listen)?;
+        Ok(self.provider)
     }
+}
+
+/// 127.0.0.1 and a port.
+pub(super) fn address(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn place() -> (tempfile::TempDir, Place) {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::kept(&dir.path().join("data")).unwrap();
+        (dir, place)
+    }
+
     #[test]
-    fn a_taken_port_gives_way_or_says_so() {
-        let any = Ports { plain: 0, tls: 0, provider: 0 };
-        let first = Listeners::bind(any, Taken::Any, Taken::Any).unwrap();
-        let taken = first.ports().unwrap();
-        let second = Listeners::bind(taken, Taken::Any, Taken::Any).unwrap();
-        assert_ne!(second.ports().unwrap().plain, taken.plain);
-        assert!(matches!(Listeners::bind(taken, Taken::Fail, Taken::Any), Err(DevError::PortTaken(port)) if port == taken.plain));
-        assert_eq!(Ports::parse(&taken.to_text()), Some(taken));
-        assert_eq!(Ports::parse("1 2"), None);
+    fn a_taken_port_gives_way() {
+        let (_dir, place) = place();
+        let taken = TcpListener::bind(address(0)).unwrap();
+        let taken = taken.local_addr().map(|address| (taken, address.port())).unwrap();
+        let mut ports = Ports { provider: taken.1, plain: 0, tls: 0, ..Ports::wanted(&place, None).unwrap() };
+        let held = ports.hold().unwrap();
+        assert_ne!(ports.provider, taken.1);
+        assert!(ports.plain != 0 && ports.tls != 0);
+        assert_eq!(held.provider().unwrap().local_addr().unwrap(), address(ports.provider));
+        assert!(TcpListener::bind(address(ports.plain)).is_ok(), "the server can have its own");
+    }
+
+    #[test]
+    fn a_named_or_remembered_port_does_not() {
+        let (_dir, place) = place();
+        let taken = TcpListener::bind(address(0)).unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let mut named = Ports { tls: 0, provider: 0, ..Ports::wanted(&place, Some(port)).unwrap() };
+        assert!(matches!(named.hold(), Err(DevError::PortTaken(at)) if at == port));
+        named.remember(&place).unwrap();
+        let mut again = Ports::wanted(&place, None).unwrap();
+        assert!(matches!(again.hold(), Err(DevError::PortTaken(at)) if at == port));
+        place.write(FILE, b"1 two 3").unwrap();
+        assert!(matches!(Ports::wanted(&place, None), Err(DevError::Damaged(_))));
     }
 }

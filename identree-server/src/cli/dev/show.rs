@@ -1,0 +1,57 @@
+//! Every sentence of `identree dev`.
+
+use identree_core::id::UserName;
+use identree_core::text::visible;
+use identree_pam::Verdict;
+
+use super::question::Ended;
+use super::start::Running;
+
+/// What runs, and how to use it.
+pub(super) fn banner(running: &Running) -> String {
+    let people = running.people.iter().map(UserName::as_str).collect::<Vec<_>>().join(", ");
+    let dir = running.place.dir().display();
+    let kept = if running.place.is_kept() { "kept" } else { "removed at the end; --data DIR keeps it" };
+    let install: String = running.host_file.install.iter().map(|line| format!("    {line}\n")).collect();
+    format!(
+        "identree dev: a demonstration on this machine. Every user of this machine can be anyone in it.\n\
+         \n\
+         \x20 Browser   {browser}    sign in as one of {people}; there are no passwords\n\
+         \x20 Hosts     {hosts}   under its own authority, {ca}\n\
+         \x20 Provider  {provider}\n\
+         \x20 Host file {conf}\n\
+         \x20 Data      {dir}   ({kept})\n\
+         \n\
+         To let real sudo on this machine ask here, as root (then README.md, \"Protect sudo\"):\n\
+         {install}\
+         It takes back: rm -r /etc/identree\n",
+        conf = running.host_file.path.display(),
+        browser = running.external_url,
+        hosts = running.host_url,
+        ca = running.certificates.ca.display(),
+        provider = running.provider_url,
+    )
+}
+
+/// Before the question.
+pub(super) const AS_A_USER_SEES_IT: &str = "\nNow a `sudo whoami`, as a user sees it:\n";
+
+/// After the verdict, which the client has shown already.
+pub(super) fn after(ended: &Ended) -> String {
+    let (word, by) = match &ended.verdict {
+        Verdict::Granted(grant) => ("Approved", grant.answer().extra("by")),
+        Verdict::Refused(answer) => ("Refused", answer.extra("by")),
+        _ => return String::new(),
+    };
+    match (by, ended.from_tap) {
+        (Some(by), Some(time)) => {
+            format!("\n{word} by {}; {} ms from the tap to the answer at the client.", visible(by), time.as_millis())
+        }
+        _ => String::new(),
+    }
+}
+
+/// When somebody can press it.
+pub(super) const AGAIN: &str = "Press Enter to ask again, Ctrl-C to end.";
+/// When nobody can.
+pub(super) const CTRL_C: &str = "Ctrl-C ends it.";

@@ -1,0 +1,77 @@
+//! The process under test.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "in a test, what fails says where")]
+
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::PATIENCE;
+
+/// A running `identree dev` with a temporary directory of its own.
+pub(crate) struct Demo {
+    child: Child,
+    lines: Receiver<String>,
+    temporary: TempDir,
+    seen: String,
+}
+
+impl Demo {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let temporary = tempfile::tempdir().unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_identree"))
+            .arg("dev")
+            .args(arguments)
+            .env("TMPDIR", temporary.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Self { child, lines, temporary, seen: String::new() }
+    }
+
+    /// Everything it has said up to and including the next line with this text.
+    pub(crate) fn until(&mut self, text: &str) -> String {
+        loop {
+            let line = self.lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no {text:?} in:\n{}", self.seen));
+            self.seen.push_str(&line);
+            self.seen.push('\n');
+            if line.contains(text) {
+                return self.seen.clone();
+            }
+        }
+    }
+
+    /// Ctrl-C; then nothing may be left: no process, no file, no port.
+    pub(crate) fn end(mut self) {
+        let ports: Vec<u16> = self.seen.split(|c: char| c.is_whitespace() || c == '/').filter_map(port).collect();
+        assert!(ports.len() >= 3, "{}", self.seen);
+        kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
+        let status = self.child.wait().unwrap();
+        assert_eq!(status.code(), Some(0), "{status} after:\n{}", self.seen);
+        let left: Vec<_> = std::fs::read_dir(self.temporary.path()).unwrap().collect();
+        assert!(left.is_empty(), "{left:?}");
+        for port in ports {
+            TcpListener::bind(("127.0.0.1", port)).unwrap_or_else(|error| panic!("port {port}: {error}"));
+        }
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        // Both fail when it has ended, as it should have.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn port(word: &str) -> Option<u16> {
+    word.strip_prefix("127.0.0.1:")?.parse().ok()
+}
