@@ -19,6 +19,10 @@ use crate::parts::Parts;
 
 const HOSTS: Collection = Collection("hosts");
 
+/// One empty document whose revision counts the changes of the registry: looking whether it moved is one small read,
+/// however many hosts there are.
+const CHANGES: Collection = Collection("hosts-changes");
+
 /// How soon a change made elsewhere is in force.
 const REFRESH: Duration = Duration::from_secs(1);
 
@@ -60,7 +64,14 @@ pub enum HostsError {
 pub struct Hosts {
     parts: Parts,
     master: MasterSecret,
-    known: Arc<ArcSwap<HashMap<HostName, Host>>>,
+    known: Arc<ArcSwap<Known>>,
+}
+
+/// The registry as read, and how many changes it had seen by then.
+#[derive(Debug, Default)]
+struct Known {
+    changes: u64,
+    hosts: HashMap<HostName, Host>,
 }
 
 impl Hosts {
@@ -76,12 +87,13 @@ impl Hosts {
 
     /// A registered host, from memory.
     pub fn find(&self, name: &HostName) -> Option<Host> {
-        self.known.load().get(name).filter(|host| host.removed_at.is_none()).cloned()
+        self.known.load().hosts.get(name).filter(|host| host.removed_at.is_none()).cloned()
     }
 
     /// The registered hosts by name, as last read.
     pub fn list(&self) -> Vec<(HostName, Host)> {
-        let mut hosts: Vec<_> = self.known.load().iter().map(|(name, host)| (name.clone(), host.clone())).collect();
+        let mut hosts: Vec<_> =
+            self.known.load().hosts.iter().map(|(name, host)| (name.clone(), host.clone())).collect();
         hosts.retain(|(_, host)| host.removed_at.is_none());
         hosts.sort_by(|(a, _), (b, _)| a.cmp(b));
         hosts
@@ -154,23 +166,31 @@ impl Hosts {
     /// # Errors
     /// [`StoreError`] if it cannot be read; the last state stays.
     pub async fn refresh(&self) -> Result<(), StoreError> {
-        let mut known = HashMap::new();
+        // Counted before the hosts are read: a change in between is seen the next time.
+        let changes = self.changes().await?.unwrap_or(0);
+        if changes == self.known.load().changes {
+            return Ok(());
+        }
+        let mut hosts = HashMap::new();
         let mut page = Page::first(1000);
         loop {
             let paged = self.parts.store.documents(HOSTS, self.parts.now(), page).await?;
             for document in paged.items {
                 let name = HostName::parse(&document.key).map_err(corrupt)?;
-                known.insert(name, serde_json::from_slice(&document.bytes).map_err(corrupt)?);
+                hosts.insert(name, serde_json::from_slice(&document.bytes).map_err(corrupt)?);
             }
             match paged.next {
                 Some(next) => page.after = Some(next),
                 None => break,
             }
         }
-        if **self.known.load() != known {
-            self.known.store(Arc::new(known));
-        }
+        self.known.store(Arc::new(Known { changes, hosts }));
         Ok(())
+    }
+
+    async fn changes(&self) -> Result<Option<u64>, StoreError> {
+        let counter = self.parts.store.document(&counter(), self.parts.now()).await?;
+        Ok(counter.map(|document| document.revision))
     }
 
     async fn stored(&self, name: &HostName) -> Result<(Option<u64>, Option<Host>), HostsError> {
@@ -205,10 +225,16 @@ impl Hosts {
         .with("generation", host.generation.to_string());
         let bytes = serde_json::to_vec(&host).map_err(corrupt)?;
         let change = Change::Document { key: key(name), expect, put: Some(Put { bytes, expires_at: None }) };
-        self.parts.store.commit(Batch::of(change, event)).await?;
+        let put = Some(Put { bytes: Vec::new(), expires_at: None });
+        let counted = Change::Document { key: counter(), expect: self.changes().await?, put };
+        self.parts.store.commit(Batch::of(change, event).and(counted, None)).await?;
         self.refresh().await?;
         Ok(self.master.host_secret(name, host.generation))
     }
+}
+
+fn counter() -> DocumentKey {
+    DocumentKey::new(CHANGES, "all")
 }
 
 fn key(name: &HostName) -> DocumentKey {

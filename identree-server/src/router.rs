@@ -9,6 +9,7 @@ use crate::layer::csrf::{Csrf, csrf};
 use crate::layer::headers::{SecurityHeaders, headers};
 use crate::layer::host_auth::HostAuth;
 use crate::layer::sign_in::{SignInLayer, sign_in};
+use crate::layer::trace::trace;
 use crate::login::{self, Login};
 use crate::web::{self, Web};
 
@@ -33,11 +34,13 @@ pub struct Rooms {
 
 /// | routes | outermost layer … innermost |
 /// |---|---|
+/// | all | trace (request id) |
 /// | `/`, `/approve/{code}`, `/api/challenges/…`, assets; `/sessions/login`, `/callback`, `/signout` | headers → `sign_in` → csrf |
 /// | `/api/challenge…` | `host_auth` alone: ten thousand waiting requests rest there |
 /// | `/livez`, `/readyz`, `/healthz` | none |
 pub fn router(rooms: Rooms) -> Router {
     let Rooms { hosts, host_auth, login, web, health, csrf: forms, headers: tells } = rooms;
+    let parts = login.parts.clone();
     let browser = SignInLayer { sessions: login.sessions.clone(), cookies: login.cookies };
     let pages = Router::new()
         .merge(web::routes(web))
@@ -46,5 +49,9 @@ pub fn router(rooms: Rooms) -> Router {
         .layer(from_fn_with_state(forms, csrf))
         .layer(from_fn_with_state(browser, sign_in))
         .layer(from_fn_with_state(tells, headers));
-    Router::new().merge(health::routes(health)).merge(api::hosts(hosts, host_auth)).merge(pages)
+    Router::new()
+        .merge(health::routes(health))
+        .merge(api::hosts(hosts, host_auth))
+        .merge(pages)
+        .layer(from_fn_with_state(parts, trace))
 }

@@ -9,7 +9,7 @@ use axum::extract::{Extension, Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use identree_core::actor::{Actor, Strength};
-use identree_core::challenge::{ChallengeRecord, Settled, State as Standing};
+use identree_core::challenge::{ChallengeRecord, Settled, State as Standing, SudoError};
 use identree_core::grant::{Answer, Decision};
 use identree_core::id::{ChallengeId, Target};
 use identree_core::text::{is_hidden, visible};
@@ -45,9 +45,11 @@ pub(super) async fn open(
     }
     let nonce = request.nonce;
     let groups = host.host.group.into_iter().collect();
-    let challenge = request
-        .into_challenge(Target::Host(host.name), groups)
-        .map_err(|error| Problem::invalid_request().with_detail(error.to_string()))?;
+    let challenge = request.into_challenge(Target::Host(host.name), groups).map_err(|error| {
+        let too_long = matches!(error, SudoError::TooLong { .. });
+        let problem = if too_long { Problem::too_long() } else { Problem::invalid_request() };
+        problem.with_detail(error.to_string())
+    })?;
     let ask = Ask { nonce: Some(nonce), ..Ask::new(&challenge) };
     let opened = api.engine.open(ask).await.map_err(problem)?;
     let status = if opened.record.is_pending() { StatusCode::CREATED } else { StatusCode::OK };
@@ -144,21 +146,37 @@ fn parse(headers: &HeaderMap, body: &[u8]) -> Result<OpenRequest, Problem> {
     }
     let request: OpenRequest = serde_json::from_slice(body).map_err(|error| {
         let detail = visible(&error.to_string()).into_owned();
-        if error.is_data() {
-            Problem::invalid_request().with_detail(detail)
-        } else {
-            Problem::not_json().with_detail(detail)
-        }
+        let problem = if error.is_data() { classify(&detail) } else { Problem::not_json() };
+        problem.with_detail(detail)
     })?;
     if request.v != v1::VERSION {
         return Err(Problem::unsupported_version().with_detail(format!("v must be {}", v1::VERSION)));
     }
     for (what, text) in [("tty", &request.tty), ("reason", &request.reason)] {
         if text.as_deref().is_some_and(|text| text.chars().any(is_hidden)) {
-            return Err(Problem::invalid_request().with_detail(format!("{what} has control or invisible characters")));
+            return Err(
+                Problem::forbidden_character().with_detail(format!("{what} has control or invisible characters"))
+            );
         }
     }
     Ok(request)
+}
+
+/// Which problem a message of serde tells of: those of names are our own (`identree_core::id::NameError`), those of
+/// structure are serde's. The bad-input tests hold both in place.
+fn classify(message: &str) -> Problem {
+    let says = |part| message.contains(part);
+    if says("unknown field") {
+        Problem::unknown_field()
+    } else if says("missing field") {
+        Problem::missing_field()
+    } else if says("is longer than") {
+        Problem::too_long()
+    } else if says("may not contain") {
+        Problem::forbidden_character()
+    } else {
+        Problem::invalid_request()
+    }
 }
 
 fn wait_secs(query: Option<&str>) -> Result<u32, Problem> {

@@ -47,6 +47,14 @@ problems! {
     not_json = BAD_REQUEST, "not-json", "the body is not JSON";
     /// JSON, but not a question.
     invalid_request = BAD_REQUEST, "invalid-request", "the request is not valid";
+    /// A field that this version does not have.
+    unknown_field = BAD_REQUEST, "unknown-field", "the request has a field that this server does not know";
+    /// A field is missing.
+    missing_field = BAD_REQUEST, "missing-field", "the request lacks a field";
+    /// A name or text is longer than it may be.
+    too_long = BAD_REQUEST, "too-long", "a value is too long";
+    /// A character that the value may not have.
+    forbidden_character = BAD_REQUEST, "forbidden-character", "a value has a character that it may not have";
     /// A version this server does not speak.
     unsupported_version = BAD_REQUEST, "unsupported-version", "this version of the host API is not spoken here";
     /// The store or the signing key does not answer.

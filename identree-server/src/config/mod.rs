@@ -134,6 +134,11 @@ impl Reader<'_> {
         let tls_listen = self.address("IDENTREE_TLS_LISTEN_ADDR");
         let tls_files = self.tls_files(tls_listen.is_some());
         let external_url = self.required_url("IDENTREE_EXTERNAL_URL");
+        if external_url.as_ref().is_some_and(|(url, _)| url.scheme() == "http" && !is_loopback(url)) {
+            let text = "must be https: on plain http anybody on the way could take a session over. Put the https URL that \
+                        people use here, also where a proxy ends TLS; http is for 127.0.0.1 and localhost only";
+            self.problem("IDENTREE_EXTERNAL_URL", text);
+        }
         let install_url = self.url("IDENTREE_INSTALL_URL");
         let master = self.master();
         let question_life =
@@ -295,6 +300,15 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 

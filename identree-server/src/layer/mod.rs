@@ -5,3 +5,4 @@ pub mod csrf;
 pub mod headers;
 pub mod host_auth;
 pub mod sign_in;
+pub mod trace;

@@ -14,7 +14,7 @@ use identree_core::canon::sha256;
 use identree_core::id::UserName;
 use identree_core::rng::bytes;
 use identree_core::store::{Batch, Change, Collection, DocumentKey, Put, StoreError};
-use identree_core::text::hex;
+use identree_core::text::{hex, unhex};
 use serde::{Deserialize, Serialize};
 
 use super::people::{LinkError, People};
@@ -118,12 +118,19 @@ struct Begin {
     fresh: Option<String>,
 }
 
-async fn begin(State(login): State<Login>, Query(query): Query<Begin>) -> Result<Response, SignInFailure> {
+async fn begin(
+    State(login): State<Login>,
+    Query(query): Query<Begin>,
+    headers: HeaderMap,
+) -> Result<Response, SignInFailure> {
     let authorization = login.provider.authorize(query.fresh.is_some()).await.map_err(|error| {
         tracing::warn!(error = &error as &dyn std::error::Error, "a sign-in could not begin");
         SignInFailure::ProviderDown
     })?;
-    let cookie = hex(&bytes::<32>(&*login.parts.entropy));
+    // One cookie for all sign-ins under way in one browser, so that two tabs do not disturb each other.
+    let mut raw = [0; 32];
+    let held = login.cookies.read(&headers, Cookie::SignIn).filter(|value| unhex(value, &mut raw));
+    let cookie = held.map_or_else(|| hex(&bytes::<32>(&*login.parts.entropy)), str::to_owned);
     let under_way = UnderWay {
         nonce: authorization.nonce,
         verifier: authorization.verifier,
@@ -154,8 +161,9 @@ async fn back(
     let state = query.state.ok_or(SignInFailure::NotBegunHere)?;
     let browser = login.cookies.read(&headers, Cookie::SignIn).ok_or(SignInFailure::NotBegunHere)?;
     let under_way = login.take(&state, browser).await?;
-    // RFC 9207: an answer that names its issuer must name ours.
-    if query.iss.as_deref().is_some_and(|issuer| issuer != login.provider.issuer()) {
+    // RFC 9207: an answer that names its issuer must name ours, and a provider that says it names itself must do so.
+    let names_another = |issuer: &str| issuer != login.provider.issuer();
+    if query.iss.as_deref().map_or_else(|| login.provider.names_itself(), names_another) {
         return Err(login.failed("the answer names another issuer", None).await);
     }
     if let Some(error) = query.error {

@@ -1,21 +1,23 @@
 //! The identity provider: discovery, the authorization request, and the checked ID token.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwapOption;
 use identree_core::id::GroupName;
 use identree_core::secret::Secret;
 use identree_core::time::{Clock, Timestamp};
 use openidconnect::core::{
-    CoreAuthDisplay, CoreAuthPrompt, CoreAuthenticationFlow, CoreErrorResponseType, CoreGenderClaim, CoreJsonWebKey,
-    CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm, CoreProviderMetadata, CoreRevocableToken,
-    CoreRevocationErrorResponse, CoreTokenIntrospectionResponse, CoreTokenType,
+    CoreAuthDisplay, CoreAuthPrompt, CoreAuthenticationFlow, CoreClaimName, CoreClaimType, CoreClientAuthMethod,
+    CoreErrorResponseType, CoreGenderClaim, CoreGrantType, CoreJsonWebKey, CoreJweContentEncryptionAlgorithm,
+    CoreJweKeyManagementAlgorithm, CoreJwsSigningAlgorithm, CoreResponseMode, CoreResponseType, CoreRevocableToken,
+    CoreRevocationErrorResponse, CoreSubjectIdentifierType, CoreTokenIntrospectionResponse, CoreTokenType,
 };
 use openidconnect::{
-    AdditionalClaims, AuthorizationCode, ClaimsVerificationError, Client, ClientId, ClientSecret, CsrfToken,
-    EmptyExtraTokenFields, EndpointMaybeSet, EndpointNotSet, EndpointSet, IdToken, IdTokenFields, IssuerUrl, Nonce,
-    PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope, SignatureVerificationError, StandardErrorResponse,
-    StandardTokenResponse, TokenResponse as _,
+    AdditionalClaims, AdditionalProviderMetadata, AuthorizationCode, ClaimsVerificationError, Client, ClientId,
+    ClientSecret, CsrfToken, EmptyExtraTokenFields, EndpointMaybeSet, EndpointNotSet, EndpointSet, IdToken,
+    IdTokenFields, IssuerUrl, Nonce, PkceCodeChallenge, PkceCodeVerifier, ProviderMetadata, RedirectUrl, Scope,
+    SignatureVerificationError, StandardErrorResponse, StandardTokenResponse, TokenResponse as _,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
@@ -105,6 +107,29 @@ enum OneOrMany {
 
 impl AdditionalClaims for GroupClaims {}
 
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct MoreMetadata {
+    #[serde(default)]
+    authorization_response_iss_parameter_supported: bool,
+}
+
+impl AdditionalProviderMetadata for MoreMetadata {}
+
+type Metadata = ProviderMetadata<
+    MoreMetadata,
+    CoreAuthDisplay,
+    CoreClientAuthMethod,
+    CoreClaimName,
+    CoreClaimType,
+    CoreGrantType,
+    CoreJweContentEncryptionAlgorithm,
+    CoreJweKeyManagementAlgorithm,
+    CoreJsonWebKey,
+    CoreResponseMode,
+    CoreResponseType,
+    CoreSubjectIdentifierType,
+>;
+
 type Fields = IdTokenFields<
     GroupClaims,
     EmptyExtraTokenFields,
@@ -139,6 +164,7 @@ pub struct Provider {
     http: ProviderHttp,
     clock: Arc<dyn Clock>,
     found: ArcSwapOption<Discovered>,
+    names_itself: AtomicBool,
     last_try: Mutex<Timestamp>,
 }
 
@@ -161,12 +187,24 @@ impl Provider {
         let http = ProviderHttp::new(split, settings.insecure_skip_verify)
             .map_err(|error| ProviderError::Settings(format!("HTTP client: {error}")))?;
         let last_try = Mutex::new(Timestamp::default());
-        Ok(Self { settings, http, clock, found: ArcSwapOption::empty(), last_try })
+        Ok(Self {
+            settings,
+            http,
+            clock,
+            found: ArcSwapOption::empty(),
+            names_itself: AtomicBool::new(false),
+            last_try,
+        })
     }
 
     /// Whether the provider has been found.
     pub fn is_known(&self) -> bool {
         self.found.load().is_some()
+    }
+
+    /// Whether the provider has announced that its answers name it (RFC 9207 §3).
+    pub fn names_itself(&self) -> bool {
+        self.names_itself.load(Ordering::Acquire)
     }
 
     /// The issuer that tokens must name, exactly.
@@ -181,8 +219,9 @@ impl Provider {
     pub async fn discover(&self) -> Result<(), ProviderError> {
         let unavailable = |error: &dyn std::error::Error| ProviderError::Unavailable(chain(error));
         let issuer = IssuerUrl::new(self.issuer().to_owned()).map_err(|error| unavailable(&error))?;
-        let metadata =
-            CoreProviderMetadata::discover_async(issuer, &self.http).await.map_err(|error| unavailable(&error))?;
+        let metadata = Metadata::discover_async(issuer, &self.http).await.map_err(|error| unavailable(&error))?;
+        let names_itself = metadata.additional_metadata().authorization_response_iss_parameter_supported;
+        self.names_itself.store(names_itself, Ordering::Release);
         let redirect = RedirectUrl::from_url(self.settings.redirect_uri.clone());
         let client = Client::from_provider_metadata(
             metadata,

@@ -1,0 +1,226 @@
+//! The real router over a store in memory, a clock that moves when told, and no sockets. The files mirror the routes.
+
+#![expect(clippy::unwrap_used, reason = "a test may stop where it stands")]
+
+mod browser;
+mod health;
+mod host_api;
+mod sign_in;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Response, StatusCode, header};
+use http_body_util::BodyExt as _;
+use identree_core::Engine;
+use identree_core::audit::AuditEvent;
+use identree_core::credential::{self, Authorization, HostSecret, MasterSecret};
+use identree_core::id::{GroupName, HostName, UserName};
+use identree_core::policy::RuleSet;
+use identree_core::rng::SeededEntropy;
+use identree_core::secret::Secret;
+use identree_core::store::{Batch, Journal as _, MemoryStore, Page, Store};
+use identree_core::time::{Clock, ManualClock};
+use identree_core::wire::v1;
+use identree_server::api::HostApi;
+use identree_server::api::health::Health;
+use identree_server::hosts::Hosts;
+use identree_server::layer::cookie::Cookies;
+use identree_server::layer::csrf::Csrf;
+use identree_server::layer::headers::SecurityHeaders;
+use identree_server::layer::host_auth::HostAuth;
+use identree_server::login::{Login, People, Provider, ProviderSettings};
+use identree_server::parts::Parts;
+use identree_server::router::{Rooms, router};
+use identree_server::session::{SessionToken, Sessions};
+use identree_server::web::Web;
+use tower::ServiceExt as _;
+use url::Url;
+
+const ORIGIN: &str = "http://127.0.0.1:8090";
+const AUTHORITY: &str = "127.0.0.1:8090";
+
+/// A server with one host, `web1`.
+struct Rig {
+    clock: ManualClock,
+    store: Arc<MemoryStore>,
+    parts: Parts,
+    engine: Engine,
+    hosts: Hosts,
+    sessions: Sessions,
+    router: Router,
+    host: Host,
+}
+
+/// A host that signs its requests.
+#[derive(Clone)]
+struct Host {
+    name: HostName,
+    secret: HostSecret,
+}
+
+/// An answer, read to its end.
+struct Answer {
+    status: StatusCode,
+    headers: axum::http::HeaderMap,
+    body: Vec<u8>,
+}
+
+fn name(text: &str) -> UserName {
+    UserName::parse(text).unwrap()
+}
+
+impl Rig {
+    async fn new() -> Self {
+        // Nothing listens there: the provider stays unknown until a test names one.
+        Self::with_issuer("http://127.0.0.1:9").await
+    }
+
+    async fn with_issuer(issuer: &str) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default(); // Err: another test was faster
+        let clock = ManualClock::default();
+        let store = Arc::new(MemoryStore::new());
+        let parts = Parts {
+            store: Arc::clone(&store) as Arc<dyn Store>,
+            clock: Arc::new(clock.clone()),
+            entropy: Arc::new(SeededEntropy::new(7)),
+        };
+        let people = Arc::new(People::load(parts.clone()).await.unwrap());
+        let hosts = Hosts::load(parts.clone(), MasterSecret::parse(&"m".repeat(40)).unwrap()).await.unwrap();
+        let engine = Engine::builder()
+            .store(Arc::clone(&store))
+            .policy(RuleSet::permissive())
+            .directory(Arc::clone(&people))
+            .clock(clock.clone())
+            .entropy(SeededEntropy::new(8))
+            .admin_groups(vec![GroupName::parse("admins").unwrap()])
+            .build()
+            .await
+            .unwrap();
+        let settings = ProviderSettings {
+            issuer: issuer.to_owned(),
+            public_issuer: None,
+            client_id: "identree".to_owned(),
+            client_secret: Secret::new("secret".to_owned()),
+            redirect_uri: Url::parse(&format!("{ORIGIN}/callback")).unwrap(),
+            insecure_skip_verify: false,
+        };
+        let provider = Arc::new(Provider::new(settings, Arc::clone(&parts.clock)).unwrap());
+        let (sessions, cookies) = (Sessions::new(parts.clone()), Cookies::new(false));
+        let router = router(Rooms {
+            hosts: HostApi { engine: engine.clone(), external_url: Arc::new(Url::parse(ORIGIN).unwrap()) },
+            host_auth: HostAuth {
+                hosts: hosts.clone(),
+                clock: Arc::clone(&parts.clock),
+                authorities: Arc::new([AUTHORITY.to_owned(), "localhost:8443".to_owned()]),
+            },
+            login: Login {
+                parts: parts.clone(),
+                sessions: sessions.clone(),
+                cookies,
+                provider: Arc::clone(&provider),
+                people,
+            },
+            web: Web { engine: engine.clone(), provider: Arc::clone(&provider) },
+            health: Health { engine: engine.clone(), provider, insecure: Arc::new([]) },
+            csrf: Csrf { origins: Arc::new([ORIGIN.to_owned()]) },
+            headers: SecurityHeaders { https: false },
+        });
+        let web1 = HostName::parse("web1").unwrap();
+        let secret = hosts.add(&web1, None, None, None).await.unwrap();
+        Self { clock, store, parts, engine, hosts, sessions, router, host: Host { name: web1, secret } }
+    }
+
+    async fn send(&self, request: Request<Body>) -> Answer {
+        Answer::of(self.router.clone().oneshot(request).await.unwrap()).await
+    }
+
+    async fn get(&self, path: &str, cookie: Option<&str>) -> Answer {
+        let mut request = Request::get(path);
+        if let Some(cookie) = cookie {
+            request = request.header(header::COOKIE, cookie);
+        }
+        self.send(request.body(Body::empty()).unwrap()).await
+    }
+
+    /// A question of `ann` on `web1` under this nonce.
+    async fn ask(&self, nonce: u8) -> v1::Reply {
+        let answer = self.send(self.host.post(&self.clock, &question(nonce))).await;
+        assert!(answer.status.is_success(), "{}", answer.text());
+        answer.json()
+    }
+
+    /// A browser session of this person: its cookie and its csrf token.
+    async fn session(&self, user: &str) -> (String, String) {
+        let (token, change): (SessionToken, _) = self.sessions.begin(name(user), self.clock.now()).unwrap();
+        self.store.commit(Batch::unrecorded(vec![change])).await.unwrap();
+        let session = self.sessions.find(token.reveal()).await.unwrap().unwrap();
+        (format!("identree_session={}", token.reveal()), session.csrf.as_str().to_owned())
+    }
+
+    async fn journal(&self) -> Vec<AuditEvent> {
+        self.store.unsealed(Page::first(1000)).await.unwrap().items
+    }
+}
+
+/// What `ann` asks, as JSON.
+fn question(nonce: u8) -> String {
+    serde_json::json!({
+        "v": 1, "nonce": format!("{nonce:02x}").repeat(32), "service": "sudo", "username": "ann", "run_as_user": "root",
+        "source": "caller_command_line", "argv": ["sudo", "whoami"],
+    })
+    .to_string()
+}
+
+impl Host {
+    /// A signed request, as a host that was configured with `authority` sends it.
+    fn signed(&self, (method, target, authority): (&str, &str, &str), secs: i64, body: &[u8]) -> Request<Body> {
+        let covered = credential::Request { method, authority, target, host: &self.name, time_secs: secs, body };
+        let mac = self.secret.mac(&covered);
+        let authorization = Authorization { host: self.name.clone(), time_secs: secs, mac }.to_string();
+        Request::builder()
+            .method(method)
+            .uri(target)
+            .header(header::AUTHORIZATION, authorization)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::from(body.to_vec()))
+            .unwrap()
+    }
+
+    fn call(&self, clock: &ManualClock, method: &str, target: &str) -> Request<Body> {
+        self.signed((method, target, AUTHORITY), clock.now().as_secs(), b"")
+    }
+
+    fn post(&self, clock: &ManualClock, body: &str) -> Request<Body> {
+        self.signed(("POST", v1::CHALLENGES, AUTHORITY), clock.now().as_secs(), body.as_bytes())
+    }
+}
+
+impl Answer {
+    async fn of(response: Response<Body>) -> Self {
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes().to_vec();
+        Self { status: parts.status, headers: parts.headers, body }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    fn json<T: serde::de::DeserializeOwned>(&self) -> T {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    fn header(&self, name: header::HeaderName) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The end of the problem's type, after checking its form.
+    fn problem(&self) -> String {
+        assert_eq!(self.header(header::CONTENT_TYPE), "application/problem+json");
+        let problem: v1::Problem = self.json();
+        assert_eq!(problem.status, self.status.as_u16());
+        problem.kind.strip_prefix("urn:identree:problem:").unwrap().to_owned()
+    }
+}
