@@ -89,11 +89,23 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the data, reads the policy, binds the listeners. The provider is looked for later: it may be down.
+    /// Binds the listeners, opens the data, reads the policy. The provider is looked for later: it may be down.
     ///
     /// # Errors
     /// [`BootError`] says what is wrong and how to mend it.
     pub async fn boot(settings: Settings) -> Result<Self, BootError> {
+        let listeners = listeners(&settings).await?;
+        Self::boot_on(settings, listeners).await
+    }
+
+    /// The same on listeners that stand already, whatever the settings say of addresses: plain, TLS.
+    ///
+    /// # Errors
+    /// [`BootError`] says what is wrong and how to mend it.
+    pub async fn boot_on(
+        settings: Settings,
+        (plain, tls): (Option<Listener>, Option<Listener>),
+    ) -> Result<Self, BootError> {
         let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) = (Arc::new(SystemClock), Arc::new(OsEntropy));
         let signer = {
             check_dir(&settings.data_dir)?;
@@ -114,7 +126,6 @@ impl Server {
             .question_life(settings.question_life)
             .build()
             .await?;
-        let (plain, tls) = listeners(&settings).await?;
         let external_url = Arc::new(settings.external_url.clone());
         let provider = Arc::new(Provider::new(provider_settings(&settings), Arc::clone(&clock))?);
         let https = settings.external_url.scheme() == "https";

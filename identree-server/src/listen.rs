@@ -80,6 +80,15 @@ impl Listener {
         Ok(Self { tcp: bind(address).await?, tls: Some(TlsAcceptor2(TlsAcceptor::from(Arc::new(config)))) })
     }
 
+    /// Listens on a socket that is bound already, with TLS where a certificate and its key are given.
+    ///
+    /// # Errors
+    /// [`ListenError::Pem`].
+    pub fn on(tcp: TcpListener, files: Option<(&Path, &Path)>) -> Result<Self, ListenError> {
+        let config = files.map(|(certificate, key)| tls_config(certificate, key)).transpose()?;
+        Ok(Self { tcp, tls: config.map(|config| TlsAcceptor2(TlsAcceptor::from(Arc::new(config)))) })
+    }
+
     /// The address really bound, and as a URL of a client on this machine.
     ///
     /// # Errors

@@ -1,6 +1,10 @@
 //! `identree dev` as a newcomer meets it: the real binary, its output, its pages, its end.
 
+mod approve;
+mod browser;
 mod demo;
+
+use std::net::TcpListener;
 
 use self::demo::Demo;
 
@@ -9,9 +13,11 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
 #[test]
 fn ctrl_c_while_a_question_waits_leaves_nothing_behind() {
-    let mut demo = Demo::start(&["--user", "ann"]);
-    demo.until("Waiting");
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut demo = Demo::start(&["--user", "ann", "--port", &port.to_string()]);
+    assert!(demo.until("Waiting").contains(&format!("http://127.0.0.1:{port}/approve/")));
     demo.end();
+    assert!(TcpListener::bind(("127.0.0.1", port)).is_ok(), "the port is free again");
 }
 
 #[test]

@@ -64,27 +64,23 @@ impl Ports {
                 bound => bound,
             };
             let socket = socket.map_err(DevError::Listen)?;
+            socket.set_nonblocking(true).map_err(DevError::Listen)?;
             *port = socket.local_addr().map_err(DevError::Listen)?.port();
             Ok(socket)
         };
-        Ok(Held { _plain: hold(&mut self.plain)?, _tls: hold(&mut self.tls)?, provider: hold(&mut self.provider)? })
+        Ok(Held { plain: hold(&mut self.plain)?, tls: hold(&mut self.tls)?, provider: hold(&mut self.provider)? })
     }
 }
 
-/// The ports, held until the server binds its own.
+/// The bound sockets; none blocks.
 #[derive(Debug)]
 pub(super) struct Held {
-    _plain: TcpListener,
-    _tls: TcpListener,
-    provider: TcpListener,
-}
-
-impl Held {
-    /// Lets the server's go, just before it binds them, and keeps the provider's.
-    pub(super) fn provider(self) -> Result<TcpListener, DevError> {
-        self.provider.set_nonblocking(true).map_err(DevError::Listen)?;
-        Ok(self.provider)
-    }
+    /// For the browser.
+    pub(super) plain: TcpListener,
+    /// For hosts.
+    pub(super) tls: TcpListener,
+    /// For the development provider.
+    pub(super) provider: TcpListener,
 }
 
 /// 127.0.0.1 and a port.
@@ -111,8 +107,9 @@ mod tests {
         let held = ports.hold().unwrap();
         assert_ne!(ports.provider, taken.1);
         assert!(ports.plain != 0 && ports.tls != 0);
-        assert_eq!(held.provider().unwrap().local_addr().unwrap(), address(ports.provider));
-        assert!(TcpListener::bind(address(ports.plain)).is_ok(), "the server can have its own");
+        assert_eq!(held.provider.local_addr().unwrap(), address(ports.provider));
+        assert_eq!(held.plain.local_addr().unwrap(), address(ports.plain));
+        assert_eq!(held.tls.local_addr().unwrap(), address(ports.tls));
     }
 
     #[test]

@@ -26,6 +26,7 @@ use super::{DevArgs, DevError};
 use crate::boot::Server;
 use crate::config::Settings;
 use crate::devidp::{Client, DevIdpError, DevProvider, Persona};
+use crate::listen::Listener;
 
 /// The name this machine is registered under.
 const HOST: &str = "dev";
@@ -64,8 +65,11 @@ pub(super) async fn start(args: &DevArgs) -> Result<Running, DevError> {
     let (external_url, provider_url) = (url(ports.plain)?, url(ports.provider)?);
     let secret = Zeroizing::new(hex(&bytes::<32>(&OsEntropy)));
     let settings = settings(&place, &certificates, ports, &secret)?;
-    let socket = TcpListener::from_std(held.provider()?).map_err(DevError::Listen)?;
-    let server = Server::boot(settings).await?;
+    let socket = |held| TcpListener::from_std(held).map_err(DevError::Listen);
+    let plain = Listener::on(socket(held.plain)?, None).map_err(DevError::server)?;
+    let files = Some((certificates.cert.as_path(), certificates.key.as_path()));
+    let tls = Listener::on(socket(held.tls)?, files).map_err(DevError::server)?;
+    let server = Server::boot_on(settings, (Some(plain), Some(tls))).await?;
     ports.remember(&place)?;
 
     let client = Client {
@@ -92,7 +96,7 @@ pub(super) async fn start(args: &DevArgs) -> Result<Running, DevError> {
         host_file,
         place,
         engine,
-        provider: tokio::spawn(provider.serve(socket, until)),
+        provider: tokio::spawn(provider.serve(socket(held.provider)?, until)),
         server: tokio::spawn(server.run(stopped)),
         stopping,
     })
