@@ -47,17 +47,19 @@ pub(super) async fn run(verb: HostVerb) -> Done {
     let found = config::read();
     let settings = HostSettings::from_found(&found)?;
     let hosts = boot::open_hosts(&settings).await?;
+    // The journal names who ran the verb as the system knows them.
+    let by = UserName::parse(&format!("uid:{}", rustix::process::getuid().as_raw()))?;
     let (name, secret, whole) = match verb {
         HostVerb::AddHost { name, users, group, client_conf } => {
-            let secret = hosts.add(&name, users_of(&users)?, group, None).await?;
+            let secret = hosts.add(&name, users_of(&users)?, group, Some(&by)).await?;
             (name, secret, client_conf)
         }
         HostVerb::RotateHostSecret { name, client_conf } => {
-            let secret = hosts.rotate(&name, None).await?;
+            let secret = hosts.rotate(&name, Some(&by)).await?;
             (name, secret, client_conf)
         }
         HostVerb::RemoveHost { name } => {
-            hosts.remove(&name, None).await?;
+            hosts.remove(&name, Some(&by)).await?;
             eprintln!("{name} is removed; a running server forgets it within a second");
             return Ok(());
         }

@@ -5,6 +5,7 @@
 mod browser;
 mod health;
 mod host_api;
+mod process;
 mod sign_in;
 
 use std::sync::Arc;

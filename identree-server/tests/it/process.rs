@@ -1,0 +1,184 @@
+//! The program itself: `identree serve` and the host verbs beside it, on free ports and a directory of their own.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use identree_core::credential::{self, Authorization, HostSecret};
+use identree_core::id::HostName;
+use identree_core::time::{Clock as _, SystemClock};
+use identree_core::wire::v1::{CHALLENGES, Reply, Status};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::question;
+
+/// A running server; killed with the test.
+struct Running {
+    child: Child,
+    address: String,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill(); // Err: it has ended already
+        let _ = self.child.wait();
+    }
+}
+
+fn identree(data: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_identree"));
+    command
+        .env_clear()
+        .env("IDENTREE_TOML_CONFIG_FILE", data.join("none.toml"))
+        .env("IDENTREE_DATA_DIR", data)
+        .env("IDENTREE_LISTEN_ADDR", "127.0.0.1:0")
+        .env("IDENTREE_EXTERNAL_URL", "http://127.0.0.1:8090")
+        .env("IDENTREE_SHARED_SECRET", "m".repeat(40))
+        .env("IDENTREE_OIDC_ISSUER_URL", "http://127.0.0.1:9")
+        .env("IDENTREE_OIDC_CLIENT_ID", "identree")
+        .env("IDENTREE_OIDC_CLIENT_SECRET", "secret");
+    command
+}
+
+fn serve(data: &Path) -> Running {
+    let mut child = identree(data).arg("serve").stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let listening = lines.by_ref().map(Result::unwrap).find_map(|line| {
+        let (_, rest) = line.split_once("plain=http://")?;
+        rest.split_whitespace().next().map(str::to_owned)
+    });
+    std::thread::spawn(move || lines.count()); // else the server would block on a full pipe
+    Running { child, address: listening.expect("the server says where it listens") }
+}
+
+fn verb(data: &Path, args: &[&str]) -> Output {
+    identree(data).args(args).output().unwrap()
+}
+
+fn added(data: &Path, name: &str) -> HostSecret {
+    let output = verb(data, &["add-host", name]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    HostSecret::parse(String::from_utf8(output.stdout).unwrap().trim_end()).expect("stdout is the secret alone")
+}
+
+/// One request of `web1`; status and body.
+fn send(address: &str, secret: &HostSecret, method: &str, target: &str, body: &str) -> (u16, String) {
+    let host = HostName::parse("web1").unwrap();
+    let time_secs = SystemClock.now().as_secs();
+    let covered =
+        credential::Request { method, authority: address, target, host: &host, time_secs, body: body.as_bytes() };
+    let authorization = Authorization { mac: secret.mac(&covered), host: host.clone(), time_secs };
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let length = body.len();
+    write!(
+        stream,
+        "{method} {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nAuthorization: {authorization}\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+/// Asks until the answer is this one: a change made beside the server is in force within a second.
+#[expect(clippy::disallowed_methods, reason = "a real process runs by the real clock")]
+fn until(status: u16, mut ask: impl FnMut() -> (u16, String)) -> String {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let (got, body) = ask();
+        if got == status {
+            return body;
+        }
+        assert!(Instant::now() < deadline, "{got} {body}");
+    }
+}
+
+#[test]
+fn hosts_come_and_go_beside_a_running_server_and_a_stop_answers_who_waits() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path();
+    let mut server = serve(data);
+    let secret = added(data, "web1");
+    let body = until(201, || send(&server.address, &secret, "POST", CHALLENGES, &question(1)));
+    let opened: Reply = serde_json::from_str(&body).unwrap();
+
+    // One waits (and another, for a second, in which the first has surely begun); the server is told to stop; the wait is answered at once and the process ends well.
+    let target = format!("{CHALLENGES}/{}", opened.challenge_id);
+    let (address, held, path) = (server.address.clone(), secret.clone(), format!("{target}?wait=25"));
+    let waiting = std::thread::spawn(move || send(&address, &held, "GET", &path, ""));
+    until(200, || send(&server.address, &secret, "GET", &format!("{target}?wait=1"), ""));
+    let pid = Pid::from_child(&server.child);
+    kill_process(pid, Signal::TERM).unwrap();
+    let (status, body) = waiting.join().unwrap();
+    assert_eq!((status, serde_json::from_str::<Reply>(&body).unwrap().status), (200, Status::Pending));
+    assert!(server.child.wait().unwrap().success());
+
+    // The question has survived, and so has the host.
+    let server = serve(data);
+    let (status, body) = send(&server.address, &secret, "GET", &target, "");
+    let again: Reply = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, again.status, again.user_code), (200, Status::Pending, opened.user_code));
+
+    let list = String::from_utf8(verb(data, &["list-hosts"]).stdout).unwrap();
+    assert!(list.contains("web1"), "{list}");
+    assert!(!verb(data, &["add-host", "web1"]).status.success());
+    assert!(verb(data, &["remove-host", "web1"]).status.success());
+    until(401, || send(&server.address, &secret, "GET", &target, ""));
+    let renewed = added(data, "web1");
+    until(200, || send(&server.address, &renewed, "GET", &target, ""));
+    assert_eq!(send(&server.address, &secret, "GET", CHALLENGES, "").0, 401, "the removed secret stays dead");
+}
+
+#[test]
+fn the_client_conf_is_complete() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = verb(dir.path(), &["add-host", "web1", "--client-conf"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let names: Vec<_> = text.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
+    for name in ["IDENTREE_SERVER_URL", "IDENTREE_HOSTNAME", "IDENTREE_SHARED_SECRET", "IDENTREE_DECISION_KEYS"] {
+        assert!(names.contains(&name), "{name} is missing in:\n{text}");
+    }
+}
+
+#[test]
+fn everything_wrong_with_the_configuration_is_told_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = identree(dir.path())
+        .env("IDENTREE_SHARED_SECRET", "short")
+        .env("IDENTREE_EXTERNAL_URL", "http://id.example")
+        .env("IDENTREE_CHALLENGE_TTL", "soon")
+        .arg("serve")
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let text = String::from_utf8(output.stderr).unwrap();
+    for name in ["IDENTREE_SHARED_SECRET", "IDENTREE_EXTERNAL_URL", "IDENTREE_CHALLENGE_TTL"] {
+        assert!(text.contains(name), "{text}");
+    }
+    assert!(!text.contains("\"short\""), "no secret is told");
+}
+
+#[test]
+fn a_damaged_file_stops_the_start_with_its_name_and_a_remedy() {
+    let broken = |name: &str, content: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let output = verb(dir.path(), &["serve"]);
+        assert!(!output.status.success(), "{name}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains(&*path.to_string_lossy()), "{name}: {text}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), content, "{name} is left as it was");
+        text
+    };
+    let policy = broken("approval-policies.json", "{\n  \"policies\": [\n    {\"name\": \"Bad Name\"}\n  ]\n}\n");
+    assert!(policy.contains(":3"), "the line is told: {policy}");
+    broken("identree.db", &"not a database ".repeat(100));
+    broken("decision.key", "not a key\n");
+}
