@@ -1,10 +1,206 @@
 //! Signing in against a scripted provider: what is accepted, and every way it is not. (The certified provider is driven by
 //! the browser tests.)
 
-use axum::body::Body;
-use axum::http::{Request, StatusCode, header};
+use std::sync::{Arc, Mutex};
 
-use crate::Rig;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Request, StatusCode, header};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use identree_core::audit::EventKind;
+use identree_core::time::{Clock as _, SystemClock};
+use openidconnect::core::{CoreEdDsaPrivateSigningKey, CoreJsonWebKeySet, CoreJwsSigningAlgorithm};
+use openidconnect::{JsonWebKeyId, PrivateSigningKey as _};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use url::Url;
+
+use crate::{Answer, Rig};
+
+/// Says what it is told to say.
+#[derive(Clone)]
+struct Scripted {
+    issuer: String,
+    /// Seed and id of the published key.
+    published: Arc<Mutex<u8>>,
+    /// The next ID token.
+    token: Arc<Mutex<String>>,
+}
+
+impl Scripted {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let issuer = format!("http://{}", listener.local_addr().unwrap());
+        let scripted = Self { issuer, published: Arc::new(Mutex::new(1)), token: Arc::default() };
+        let router = Router::new()
+            .route("/.well-known/openid-configuration", get(Self::discovery))
+            .route("/jwks", get(Self::keys))
+            .route("/token", post(Self::redeem))
+            .with_state(scripted.clone());
+        drop(tokio::spawn(async move { axum::serve(listener, router).await })); // ends with the test's runtime
+        scripted
+    }
+
+    async fn discovery(State(own): State<Self>) -> Json<Value> {
+        let issuer = &own.issuer;
+        Json(json!({
+            "issuer": issuer, "authorization_endpoint": format!("{issuer}/authorize"),
+            "token_endpoint": format!("{issuer}/token"), "jwks_uri": format!("{issuer}/jwks"),
+            "response_types_supported": ["code"], "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["RS256", "EdDSA"],
+            "authorization_response_iss_parameter_supported": true,
+        }))
+    }
+
+    async fn keys(State(own): State<Self>) -> Json<CoreJsonWebKeySet> {
+        Json(CoreJsonWebKeySet::new(vec![key(*own.published.lock().unwrap()).as_verification_key()]))
+    }
+
+    async fn redeem(State(own): State<Self>) -> Json<Value> {
+        let token = own.token.lock().unwrap().clone();
+        Json(json!({ "access_token": "x", "token_type": "Bearer", "id_token": token }))
+    }
+}
+
+fn key(seed: u8) -> CoreEdDsaPrivateSigningKey {
+    // PKCS#8 (RFC 5958) around an Ed25519 key (RFC 8410 §7).
+    let mut der = vec![0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+    der.extend([seed; 32]);
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der));
+    CoreEdDsaPrivateSigningKey::from_ed25519_pem(&pem, Some(JsonWebKeyId::new(format!("key {seed}")))).unwrap()
+}
+
+fn signed(seed: u8, claims: &Value) -> String {
+    let header = json!({ "alg": "EdDSA", "typ": "JWT", "kid": format!("key {seed}") });
+    let message = [&header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string())).join(".");
+    let signature = key(seed).sign(&CoreJwsSigningAlgorithm::EdDsa, message.as_bytes()).unwrap();
+    format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+/// A sign-in under way: what the browser was sent away with.
+struct Begun {
+    state: String,
+    nonce: String,
+    cookie: String,
+}
+
+async fn begin(rig: &Rig) -> Begun {
+    let answer = rig.get("/sessions/login?return_to=/approve/KWXPTA-482913", None).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text());
+    let url = Url::parse(answer.header(header::LOCATION)).unwrap();
+    let parameter = |name: &str| url.query_pairs().find(|(key, _)| key == name).unwrap().1.into_owned();
+    assert_eq!((&*parameter("response_type"), &*parameter("code_challenge_method")), ("code", "S256"));
+    let cookie = answer.header(header::SET_COOKIE).split(';').next().unwrap().to_owned();
+    Begun { state: parameter("state"), nonce: parameter("nonce"), cookie }
+}
+
+async fn back(rig: &Rig, provider: &Scripted, begun: &Begun) -> Answer {
+    let query: String = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs([("code", "c"), ("state", &begun.state), ("iss", &provider.issuer)])
+        .finish();
+    rig.get(&format!("/callback?{query}"), Some(&begun.cookie)).await
+}
+
+/// What a right token says.
+fn claims(provider: &Scripted, begun: &Begun) -> Value {
+    let now = SystemClock.now().as_secs(); // tokens are checked against the real clock
+    json!({
+        "iss": provider.issuer, "aud": "identree", "sub": "1", "nonce": begun.nonce, "iat": now, "exp": now + 60,
+        "auth_time": now, "preferred_username": "ann", "groups": ["admins"],
+    })
+}
+
+#[tokio::test]
+async fn a_right_token_signs_in_once_and_returns_to_the_page() {
+    let provider = Scripted::start().await;
+    let rig = Rig::with_issuer(&provider.issuer).await;
+    let begun = begin(&rig).await;
+    *provider.token.lock().unwrap() = signed(1, &claims(&provider, &begun));
+    let elsewhere = Begun { cookie: format!("identree_signin={}", "0".repeat(64)), ..begin(&rig).await };
+    assert_eq!(back(&rig, &provider, &elsewhere).await.status, StatusCode::BAD_REQUEST, "another browser");
+    let answer = back(&rig, &provider, &begun).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text());
+    assert_eq!(answer.header(header::LOCATION), "/approve/KWXPTA-482913");
+    let cookie = answer.header(header::SET_COOKIE);
+    assert!(cookie.starts_with("identree_session=") && cookie.contains("HttpOnly; SameSite=Lax"), "{cookie}");
+    assert_eq!(back(&rig, &provider, &begun).await.status, StatusCode::BAD_REQUEST, "a replayed callback");
+    let kinds: Vec<_> = rig.journal().await.iter().map(|event| event.kind).collect();
+    assert_eq!(kinds, [EventKind::HostAdded, EventKind::PersonLinked, EventKind::SignedIn]);
+}
+
+#[tokio::test]
+async fn a_wrong_token_signs_nobody_in() {
+    let provider = Scripted::start().await;
+    let rig = Rig::with_issuer(&provider.issuer).await;
+    let with = |field: &'static str, value: Value| move |claims: &mut Value| claims[field] = value.clone();
+    let past = SystemClock.now().as_secs() - 3600;
+    let cases: Vec<(&str, Box<dyn Fn(&mut Value)>)> = vec![
+        ("wrong issuer", Box::new(with("iss", "https://evil.example".into()))),
+        ("issuer with a slash more", Box::new(with("iss", format!("{}/", provider.issuer).into()))),
+        ("wrong audience", Box::new(with("aud", "another".into()))),
+        ("one audience too many", Box::new(with("aud", json!(["identree", "another"])))),
+        ("wrong nonce", Box::new(with("nonce", "another".into()))),
+        ("no nonce", Box::new(|claims| drop(claims.as_object_mut().unwrap().remove("nonce")))),
+        ("expired", Box::new(with("exp", past.into()))),
+        ("no name", Box::new(|claims| drop(claims.as_object_mut().unwrap().remove("preferred_username")))),
+        ("a name that is none", Box::new(with("preferred_username", "-ann".into()))),
+    ];
+    for (what, change) in cases {
+        let begun = begin(&rig).await;
+        let mut claims = claims(&provider, &begun);
+        change(&mut claims);
+        *provider.token.lock().unwrap() = signed(1, &claims);
+        refused(&rig, &back(&rig, &provider, &begun).await, what).await;
+    }
+    let begun = begin(&rig).await;
+    let none =
+        [json!({ "alg": "none" }), claims(&provider, &begun)].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
+    *provider.token.lock().unwrap() = format!("{}.{}.", none[0], none[1]);
+    refused(&rig, &back(&rig, &provider, &begun).await, "unsigned").await;
+
+    let begun = begin(&rig).await;
+    *provider.token.lock().unwrap() = signed(1, &claims(&provider, &begun));
+    let unnamed = format!("/callback?code=c&state={}", begun.state);
+    refused(&rig, &rig.get(&unnamed, Some(&begun.cookie)).await, "the answer does not name its issuer").await;
+}
+
+async fn refused(rig: &Rig, answer: &Answer, what: &str) {
+    assert_eq!(answer.status, StatusCode::FORBIDDEN, "{what}: {}", answer.text());
+    assert!(!answer.header(header::SET_COOKIE).contains("session"), "{what}");
+    assert_eq!(rig.journal().await.last().unwrap().kind, EventKind::SignInFailed, "{what}");
+}
+
+#[tokio::test]
+async fn a_rotated_key_is_fetched_and_an_unpublished_one_is_not_believed() {
+    let provider = Scripted::start().await;
+    let rig = Rig::with_issuer(&provider.issuer).await;
+    let begun = begin(&rig).await;
+    *provider.token.lock().unwrap() = signed(2, &claims(&provider, &begun));
+    refused(&rig, &back(&rig, &provider, &begun).await, "an unpublished key").await;
+    *provider.published.lock().unwrap() = 2;
+    rig.clock.advance(std::time::Duration::from_secs(10)); // keys are asked for at most this often
+    let begun = begin(&rig).await;
+    *provider.token.lock().unwrap() = signed(2, &claims(&provider, &begun));
+    assert_eq!(back(&rig, &provider, &begun).await.status, StatusCode::SEE_OTHER);
+}
+
+#[tokio::test]
+async fn a_second_person_cannot_claim_a_linked_name() {
+    let provider = Scripted::start().await;
+    let rig = Rig::with_issuer(&provider.issuer).await;
+    for (sub, status) in [("1", StatusCode::SEE_OTHER), ("2", StatusCode::FORBIDDEN), ("1", StatusCode::SEE_OTHER)] {
+        let begun = begin(&rig).await;
+        let mut claims = claims(&provider, &begun);
+        claims["sub"] = sub.into();
+        *provider.token.lock().unwrap() = signed(1, &claims);
+        assert_eq!(back(&rig, &provider, &begun).await.status, status, "{sub}");
+    }
+    let linked: Vec<_> = rig.journal().await.into_iter().filter(|e| e.kind == EventKind::PersonLinkRefused).collect();
+    assert_eq!(linked.len(), 1);
+}
 
 #[tokio::test]
 async fn without_a_provider_sign_in_says_so_and_sets_no_cookie() {
