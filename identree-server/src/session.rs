@@ -135,26 +135,28 @@ impl Sessions {
             return Ok(None);
         };
         let (key, now) = (token.key(), self.parts.now());
-        let Some(document) = self.parts.store.document(&key, now).await? else {
-            return Ok(None);
-        };
-        let mut stored: Stored = serde_json::from_slice(&document.bytes).map_err(corrupt)?;
-        if now >= stored.ends() {
-            return Ok(None);
-        }
-        let mut revision = document.revision;
-        if now.since(stored.seen_at) >= TOUCH {
-            stored.seen_at = now;
-            let change = Change::Document { key: key.clone(), expect: Some(revision), put: Some(stored.put()?) };
-            match self.parts.store.commit(Batch::unrecorded(vec![change])).await {
-                Ok(()) => revision += 1,
-                // Another request of this session was faster, or the session was ended meanwhile: the next read tells.
-                Err(StoreError::Conflict) => {}
-                Err(other) => return Err(other),
+        loop {
+            let Some(document) = self.parts.store.document(&key, now).await? else {
+                return Ok(None);
+            };
+            let mut stored: Stored = serde_json::from_slice(&document.bytes).map_err(corrupt)?;
+            if now >= stored.ends() {
+                return Ok(None);
             }
+            let mut revision = document.revision;
+            if now.since(stored.seen_at) >= TOUCH {
+                stored.seen_at = now;
+                let change = Change::Document { key: key.clone(), expect: Some(revision), put: Some(stored.put()?) };
+                match self.parts.store.commit(Batch::unrecorded(vec![change])).await {
+                    Ok(()) => revision += 1,
+                    // Another request of this session was faster, or the session was ended: look again which.
+                    Err(StoreError::Conflict) => continue,
+                    Err(other) => return Err(other),
+                }
+            }
+            let actor = Actor::vouched(BY, stored.user, stored.proven_at, Strength::SignedIn);
+            return Ok(Some(Session { actor, csrf: token.csrf(), key, revision }));
         }
-        let actor = Actor::vouched(BY, stored.user, stored.proven_at, Strength::SignedIn);
-        Ok(Some(Session { actor, csrf: token.csrf(), key, revision }))
     }
 
     /// Ends a session, for good and everywhere.

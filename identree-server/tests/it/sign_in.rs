@@ -104,6 +104,8 @@ async fn back(rig: &Rig, provider: &Scripted, begun: &Begun) -> Answer {
     rig.get(&format!("/callback?{query}"), Some(&begun.cookie)).await
 }
 
+type Change = Box<dyn Fn(&mut Value)>;
+
 /// What a right token says.
 fn claims(provider: &Scripted, begun: &Begun) -> Value {
     let now = SystemClock.now().as_secs(); // tokens are checked against the real clock
@@ -137,7 +139,7 @@ async fn a_wrong_token_signs_nobody_in() {
     let rig = Rig::with_issuer(&provider.issuer).await;
     let with = |field: &'static str, value: Value| move |claims: &mut Value| claims[field] = value.clone();
     let past = SystemClock.now().as_secs() - 3600;
-    let cases: Vec<(&str, Box<dyn Fn(&mut Value)>)> = vec![
+    let cases: Vec<(&str, Change)> = vec![
         ("wrong issuer", Box::new(with("iss", "https://evil.example".into()))),
         ("issuer with a slash more", Box::new(with("iss", format!("{}/", provider.issuer).into()))),
         ("wrong audience", Box::new(with("aud", "another".into()))),
