@@ -75,10 +75,10 @@ fn name(text: &str) -> UserName {
 impl Rig {
     async fn new() -> Self {
         // Nothing listens there: the provider stays unknown until a test names one.
-        Self::with_issuer("http://127.0.0.1:9").await
+        Self::with_issuer("http://127.0.0.1:9", None).await
     }
 
-    async fn with_issuer(issuer: &str) -> Self {
+    async fn with_issuer(issuer: &str, public: Option<&str>) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default(); // Err: another test was faster
         let clock = ManualClock::default();
         let store = Arc::new(MemoryStore::new());
@@ -101,7 +101,7 @@ impl Rig {
             .unwrap();
         let settings = ProviderSettings {
             issuer: issuer.to_owned(),
-            public_issuer: None,
+            public_issuer: public.map(str::to_owned),
             client_id: "identree".to_owned(),
             client_secret: Secret::new("secret".to_owned()),
             redirect_uri: Url::parse(&format!("{ORIGIN}/callback")).unwrap(),

@@ -32,8 +32,14 @@ struct Scripted {
 
 impl Scripted {
     async fn start() -> Self {
+        Self::known_as(None).await.1
+    }
+
+    /// Its own address, and the provider, which calls itself something else where told to.
+    async fn known_as(public: Option<&str>) -> (String, Self) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let issuer = format!("http://{}", listener.local_addr().unwrap());
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let issuer = public.map_or_else(|| address.clone(), str::to_owned);
         let scripted = Self { issuer, published: Arc::new(Mutex::new(1)), token: Arc::default() };
         let router = Router::new()
             .route("/.well-known/openid-configuration", get(Self::discovery))
@@ -41,7 +47,7 @@ impl Scripted {
             .route("/token", post(Self::redeem))
             .with_state(scripted.clone());
         drop(tokio::spawn(async move { axum::serve(listener, router).await })); // ends with the test's runtime
-        scripted
+        (address, scripted)
     }
 
     async fn discovery(State(own): State<Self>) -> Json<Value> {
@@ -118,7 +124,7 @@ fn claims(provider: &Scripted, begun: &Begun) -> Value {
 #[tokio::test]
 async fn a_right_token_signs_in_once_and_returns_to_the_page() {
     let provider = Scripted::start().await;
-    let rig = Rig::with_issuer(&provider.issuer).await;
+    let rig = Rig::with_issuer(&provider.issuer, None).await;
     let begun = begin(&rig).await;
     *provider.token.lock().unwrap() = signed(1, &claims(&provider, &begun));
     let elsewhere = Begun { cookie: format!("identree_signin={}", "0".repeat(64)), ..begin(&rig).await };
@@ -134,9 +140,28 @@ async fn a_right_token_signs_in_once_and_returns_to_the_page() {
 }
 
 #[tokio::test]
+async fn a_provider_reached_inside_under_another_address_is_believed_by_its_public_name_only() {
+    let public = "https://id.example.test";
+    let (inside, provider) = Scripted::known_as(Some(public)).await;
+    let rig = Rig::with_issuer(&inside, Some(public)).await;
+    let answer = rig.get("/sessions/login", None).await;
+    assert!(answer.header(header::LOCATION).starts_with("https://id.example.test/authorize?"), "browsers go outside");
+    let begun = begin(&rig).await;
+    *provider.token.lock().unwrap() = signed(1, &claims(&provider, &begun));
+    assert_eq!(back(&rig, &provider, &begun).await.status, StatusCode::SEE_OTHER);
+    let begun = begin(&rig).await;
+    let mut claims = claims(&provider, &begun);
+    claims["iss"] = inside.clone().into();
+    *provider.token.lock().unwrap() = signed(1, &claims);
+    refused(&rig, &back(&rig, &provider, &begun).await, "the inside name").await;
+    let unsplit = Rig::with_issuer(&inside, None).await;
+    assert_eq!(unsplit.get("/sessions/login", None).await.status, StatusCode::SERVICE_UNAVAILABLE, "another issuer");
+}
+
+#[tokio::test]
 async fn a_wrong_token_signs_nobody_in() {
     let provider = Scripted::start().await;
-    let rig = Rig::with_issuer(&provider.issuer).await;
+    let rig = Rig::with_issuer(&provider.issuer, None).await;
     let with = |field: &'static str, value: Value| move |claims: &mut Value| claims[field] = value.clone();
     let past = SystemClock.now().as_secs() - 3600;
     let cases: Vec<(&str, Change)> = vec![
@@ -178,7 +203,7 @@ async fn refused(rig: &Rig, answer: &Answer, what: &str) {
 #[tokio::test]
 async fn a_rotated_key_is_fetched_and_an_unpublished_one_is_not_believed() {
     let provider = Scripted::start().await;
-    let rig = Rig::with_issuer(&provider.issuer).await;
+    let rig = Rig::with_issuer(&provider.issuer, None).await;
     let begun = begin(&rig).await;
     *provider.token.lock().unwrap() = signed(2, &claims(&provider, &begun));
     refused(&rig, &back(&rig, &provider, &begun).await, "an unpublished key").await;
@@ -192,7 +217,7 @@ async fn a_rotated_key_is_fetched_and_an_unpublished_one_is_not_believed() {
 #[tokio::test]
 async fn a_second_person_cannot_claim_a_linked_name() {
     let provider = Scripted::start().await;
-    let rig = Rig::with_issuer(&provider.issuer).await;
+    let rig = Rig::with_issuer(&provider.issuer, None).await;
     for (sub, status) in [("1", StatusCode::SEE_OTHER), ("2", StatusCode::FORBIDDEN), ("1", StatusCode::SEE_OTHER)] {
         let begun = begin(&rig).await;
         let mut claims = claims(&provider, &begun);
