@@ -71,21 +71,20 @@ pub(super) fn run_as(argv: &[Vec<u8>]) -> Result<RunAsOptions, NotSudo> {
             };
             match (long_option(name)?, value) {
                 (Some(letter), Some(value)) => found.set(letter, value),
-                (Some(letter), None) => found.set(letter, rest.next().ok_or(NotSudo)?),
+                (Some(letter), None) => found.set(letter, separate(rest.next().ok_or(NotSudo)?)?),
                 (None, _) => {}
             }
         } else if let Some(letters) = argument.strip_prefix(b"-").filter(|letters| !letters.is_empty()) {
             if let Some(letter) = short_options(letters, &mut found)? {
                 // `-h` alone is a call for help, else it names a host; every other option must have its value.
                 match rest.next() {
-                    Some(value) => found.set(letter, value),
+                    Some(value) => found.set(letter, separate(value)?),
                     None if letter == b'h' => {}
                     None => return Err(NotSudo),
                 }
             }
-        } else if is_assignment(argument) {
-            // sudo goes on reading options behind `NAME=value`.
-        } else {
+        } else if !is_assignment(argument)? {
+            // sudo goes on reading options behind `NAME=value`, and only there.
             break;
         }
     }
@@ -139,9 +138,21 @@ fn long_option(name: &[u8]) -> Result<Option<u8>, NotSudo> {
     Err(NotSudo)
 }
 
-/// What sudo takes for `NAME=value`: anything with `=` that is not an absolute path (its macro `is_envar`).
-fn is_assignment(argument: &[u8]) -> bool {
-    argument.first() != Some(&b'/') && argument.contains(&b'=')
+/// The value of an option in an argument of its own. sudo looks back at the argument before `NAME=value`: if that reads
+/// `--`, even as a value, it takes the assignment for the command and what follows for the command's own arguments. Nobody
+/// means that, so nothing is said about such a line.
+fn separate(value: &[u8]) -> Result<&[u8], NotSudo> {
+    if value == b"--" { Err(NotSudo) } else { Ok(value) }
+}
+
+/// Whether sudo takes the argument for `NAME=value`. Its macro `is_envar` takes anything with `=` that is not an absolute
+/// path, sudo-rs only what has a plain name: where they differ, one would run what the other sets.
+fn is_assignment(argument: &[u8]) -> Result<bool, NotSudo> {
+    let Some(at) = argument.iter().position(|b| *b == b'=').filter(|_| argument.first() != Some(&b'/')) else {
+        return Ok(false);
+    };
+    let plain = at > 0 && argument[..at].iter().all(|b| b.is_ascii_alphanumeric() || *b == b'_');
+    if plain { Ok(true) } else { Err(NotSudo) }
 }
 
 #[cfg(test)]
@@ -205,6 +216,24 @@ mod tests {
         for line in ["sudo -u", "sudo --user", "sudo -Z id", "sudo --no-such id", "sudo --lo id"] {
             assert_eq!(read(line), Err(NotSudo), "{line}");
         }
+    }
+
+    #[test]
+    fn a_line_that_runs_something_else_than_it_seems_is_refused() {
+        // sudo 1.9.13 runs `d=1/x -u www id` as root: `--` before an assignment ends the options even as a value.
+        for line in [
+            "sudo -p -- d=1/x -u www id",
+            "sudo -np -- d=1/x -u www id",
+            "sudo --prompt -- d=1/x -u www id",
+            "sudo -h -- d=1/x -u www id",
+            "sudo ./d=1/x -u www id",
+            "sudo d.1=1/x -u www id",
+            "sudo =x -u www id",
+        ] {
+            assert_eq!(read(line), Err(NotSudo), "{line}");
+        }
+        assert_eq!(read("sudo -p-- A=b -u www id"), Ok((Some("www".into()), None)));
+        assert_eq!(read("sudo /d=1/x -u www id"), Ok((None, None)));
     }
 
     proptest! {
