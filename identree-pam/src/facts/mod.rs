@@ -139,15 +139,15 @@ pub fn collect(pam: &PamItems, caller: Caller) -> Result<SudoFacts, FactsError> 
 fn sudo_run_as(argv: &[Vec<u8>], requester: &UserName) -> Result<RunAs, FactsError> {
     let options = sudo_options::run_as(argv).map_err(|_| FactsError::Options)?;
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).map_err(|_| FactsError::Options);
-    let group = options.group.map(text).transpose()?.map(|name| match numeric(&name) {
-        Some(gid) => group_name(gid),
+    let group = options.group.map(text).transpose()?.map(|name| match name.strip_prefix('#') {
+        Some(digits) => group_name(number(digits)?),
         None => Ok(UnixGroup::parse(&name)?),
     });
     let group = group.transpose()?;
     let user = match options.user.map(text).transpose()? {
-        Some(name) => match numeric(&name) {
-            Some(uid) => user_name(uid)?,
-            None => UserName::parse(&name)?,
+        Some(name) => match name.strip_prefix('#') {
+            Some(digits) => user_name(number(digits)?)?,
+            None => run_as_name(&name)?,
         },
         None if group.is_some() => requester.clone(),
         None => UserName::parse("root")?,
@@ -155,9 +155,20 @@ fn sudo_run_as(argv: &[Vec<u8>], requester: &UserName) -> Result<RunAs, FactsErr
     Ok(RunAs { user, group })
 }
 
-/// `#1001`, as sudo writes numbers.
-fn numeric(name: &str) -> Option<u32> {
-    name.strip_prefix('#')?.parse().ok()
+/// The number behind `#`. sudo takes signs and spaces too (`#-0` is root); here they would pass for part of a name.
+fn number(digits: &str) -> Result<u32, FactsError> {
+    let plain = digits.bytes().all(|b| b.is_ascii_digit());
+    plain.then(|| digits.parse().ok()).flatten().ok_or(FactsError::Options)
+}
+
+/// The first name of the account that `name` means: what runs as a second name of uid 0 runs as root.
+fn run_as_name(name: &str) -> Result<UserName, FactsError> {
+    let stated = UserName::parse(name)?;
+    match User::from_name(name).map_err(FactsError::NameService)? {
+        Some(user) => user_name(user.uid.as_raw()),
+        // sudo itself refuses it.
+        None => Ok(stated),
+    }
 }
 
 fn user_name(uid: u32) -> Result<UserName, FactsError> {
@@ -214,6 +225,11 @@ mod tests {
         assert_eq!(read("sudo -u #0 id"), Ok(("root".into(), None)));
         assert_eq!(read("sudo -g #0 id"), Ok(("ann".into(), Some("root".into()))));
         assert!(read("sudo -u #4294967294 id").is_err());
+        // sudo 1.9.13 runs `-u #-0` as root; nothing that it takes for a number may pass for a name.
+        for odd in ["#-0", "#+0", "#", "#0x0", "#-1"] {
+            assert!(read(&format!("sudo -u {odd} id")).is_err(), "{odd}");
+            assert!(read(&format!("sudo -g {odd} id")).is_err(), "{odd}");
+        }
         assert!(read("sudo -u a/b id").is_err());
         assert!(read("sudo -u").is_err());
     }
