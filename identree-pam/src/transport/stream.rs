@@ -104,6 +104,8 @@ impl Stream {
     pub(super) fn receive(&mut self, into: &mut Vec<u8>, watch: &Watch, until: Moment) -> Result<bool, TransportError> {
         let mut buffer = [0; 8 * 1024];
         loop {
+            // A peer that always has a little more to say must not keep us from seeing that time is over.
+            watch.look(until)?;
             self.flush(watch, until)?;
             let read = match &mut self.tls {
                 Some(tls) => tls.reader().read(&mut buffer),
@@ -206,4 +208,36 @@ fn dial(address: SocketAddr, watch: &Watch, until: Moment) -> Result<TcpStream, 
 
 fn broken(error: &io::Error) -> TransportError {
     TransportError::Unreachable(format!("the connection broke: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_peer_that_never_stops_talking_does_not_move_the_deadline() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let talker = std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            while socket.write_all(&[b'x'; 4096]).is_ok() {}
+        });
+        let (watch, started) = (Watch::default(), now());
+        let until = started + Duration::from_millis(100);
+        let mut stream = Stream::open(&[address], None, &watch, until).unwrap();
+        let mut received = Vec::new();
+        let ended = loop {
+            received.clear();
+            match stream.receive(&mut received, &watch, until) {
+                Ok(_) if now().since(started) < Duration::from_secs(5) => {}
+                ended => break ended,
+            }
+        };
+        assert!(matches!(ended, Err(TransportError::Unreachable(_))), "{ended:?}");
+        drop(stream);
+        talker.join().unwrap();
+    }
 }

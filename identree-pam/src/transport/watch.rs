@@ -62,6 +62,15 @@ impl Watch {
         *self = Self::default();
     }
 
+    /// Returns at once, with an error if `until` has come or whoever asked is gone.
+    pub(super) fn look(&self, until: Moment) -> Result<(), TransportError> {
+        let at = now();
+        if until.since(at).is_zero() {
+            return Err(TransportError::Unreachable("no answer in time".into()));
+        }
+        self.wait(None, at).map(drop)
+    }
+
     /// Waits until `wanted` is ready (true) or `until` has come (false).
     pub(super) fn wait(
         &self,
