@@ -24,6 +24,8 @@ pub(super) struct HostFile {
     pub(super) path: PathBuf,
     /// The commands, for root, that put it where the helper looks.
     pub(super) install: Vec<String>,
+    /// The command that takes that back.
+    pub(super) undo: String,
     /// The same, as this process uses it.
     pub(super) config: identree_pam::Config,
 }
@@ -50,10 +52,12 @@ impl HostFile {
         let pem = std::fs::read(&certificates.ca).map_err(|error| DevError::file(&certificates.ca, error))?;
         config.ca_pem = Some(pem);
         let copy = |mode, from: &Path, to| format!("install -D -o root -g root -m {mode} {} {to}", from.display());
-        let mut install = vec![copy("600", &path, "/etc/identree/client.conf")];
+        let mut install = vec![copy("600", &path, identree_pam::config::PATH)];
+        let mut undo = format!("rm {}", identree_pam::config::PATH);
         if !root {
+            undo = format!("{undo} {INSTALLED_CA}");
             install.push(copy("644", &certificates.ca, INSTALLED_CA));
         }
-        Ok(Self { path, install, config })
+        Ok(Self { path, install, undo, config })
     }
 }

@@ -12,24 +12,28 @@ pub(super) fn banner(running: &Running) -> String {
     let people = running.people.iter().map(UserName::as_str).collect::<Vec<_>>().join(", ");
     let dir = running.place.dir().display();
     let kept = if running.place.is_kept() { "kept" } else { "removed at the end; --data DIR keeps it" };
-    let install: String = running.host_file.install.iter().map(|line| format!("    {line}\n")).collect();
+    let lines = |commands: &[String]| commands.iter().map(|line| format!("    {line}\n")).collect::<String>();
     format!(
         "identree dev: a demonstration on this machine. Every user of this machine can be anyone in it.\n\
          \n\
-         \x20 Browser   {browser}    sign in as one of {people}; there are no passwords\n\
-         \x20 Hosts     {hosts}   under its own authority, {ca}\n\
-         \x20 Provider  {provider}\n\
-         \x20 Host file {conf}\n\
-         \x20 Data      {dir}   ({kept})\n\
+         \x20 Browser    {browser}  (sign in as one of {people}; there are no passwords)\n\
+         \x20 Hosts      {hosts}  (under its own authority, {ca})\n\
+         \x20 Provider   {provider}\n\
+         \x20 Host file  {conf}\n\
+         \x20 Data       {dir}  ({kept})\n\
          \n\
-         To let real sudo on this machine ask here, as root (then README.md, \"Protect sudo\"):\n\
+         To let real sudo on this machine ask here, as root (it replaces a host file that is there; then README.md, \
+         \"Protect sudo\"):\n\
          {install}\
-         It takes back: rm -r /etc/identree\n",
-        conf = running.host_file.path.display(),
-        browser = running.external_url,
+         and to undo that:\n\
+         {undo}",
+        browser = running.external_url.as_str().trim_end_matches('/'),
         hosts = running.host_url,
         ca = running.certificates.ca.display(),
+        conf = running.host_file.path.display(),
         provider = running.provider_url,
+        install = lines(&running.host_file.install),
+        undo = lines(std::slice::from_ref(&running.host_file.undo)),
     )
 }
 
