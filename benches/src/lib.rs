@@ -5,6 +5,7 @@
 
 pub mod browser;
 pub mod figures;
+pub mod host;
 pub mod http;
 pub mod process;
 pub mod server;

@@ -25,6 +25,20 @@ pub fn built(profile: &str, name: &str, how: &str) -> Result<PathBuf> {
     sibling(&format!("../{profile}/{name}"), how)
 }
 
+/// Runs it once, unmeasured.
+///
+/// # Errors
+/// If it does not end with one of these exit codes; what it said is in the text.
+pub fn rehearsed(command: &mut Command, codes: &[i32]) -> Result<()> {
+    let output = command.stdin(Stdio::null()).output()?;
+    if output.status.code().is_some_and(|code| codes.contains(&code)) {
+        return Ok(());
+    }
+    let said = [output.stdout, output.stderr].concat();
+    let program = command.get_program().to_string_lossy();
+    Err(format!("{program} ended with {}: {}", output.status, String::from_utf8_lossy(&said)).into())
+}
+
 /// From start to exit.
 ///
 /// # Errors

@@ -37,6 +37,12 @@ impl Server {
         write(&directory.path().join("policies.json"), policies)?;
         write(&directory.path().join("config.toml"), "")?;
 
+        // Before the server runs, which notices later changes within a second.
+        let host = command(program, directory.path(), "add-host").args(["bench", "--client-conf"]).output()?;
+        if !host.status.success() {
+            return Err(format!("add-host: {}", String::from_utf8_lossy(&host.stderr)).into());
+        }
+
         let mut child = command(program, directory.path(), "serve")
             .envs(settings.iter().copied())
             .stderr(Stdio::piped())
@@ -58,7 +64,7 @@ impl Server {
         // Whatever it logs later must not fill the pipe.
         std::thread::spawn(move || lines.for_each(drop));
         let server = Self { directory, child, plain, tls };
-        server.add_host(program)?;
+        server.write_client_conf(&String::from_utf8(host.stdout)?)?;
         Ok(server)
     }
 
@@ -82,12 +88,7 @@ impl Server {
         self.directory.path().join("client.conf")
     }
 
-    fn add_host(&self, program: &Path) -> Result<()> {
-        let output = command(program, self.directory.path(), "add-host").args(["bench", "--client-conf"]).output()?;
-        if !output.status.success() {
-            return Err(format!("add-host: {}", String::from_utf8_lossy(&output.stderr)).into());
-        }
-        let text = String::from_utf8(output.stdout)?;
+    fn write_client_conf(&self, text: &str) -> Result<()> {
         let kept = text.lines().filter(|line| !line.starts_with("IDENTREE_SERVER_URL="));
         let own =
             [format!("IDENTREE_SERVER_URL=https://{}", self.tls), format!("IDENTREE_CA_CERT={}", self.ca().display())];

@@ -1,6 +1,6 @@
 //! Budget: none, it is the yardstick of `helper-cost`: one POST over TLS 1.3 (rustls with ring) and out.
 //!
-//! usage: `bare-post ADDRESS CA-FILE` - ends with 0 when any response has come.
+//! usage: `bare-post ADDRESS CA-FILE AUTHORIZATION BODY` - ends with 0 when the response is a success.
 
 use std::process::ExitCode;
 
@@ -8,14 +8,15 @@ use identree_benches::http::Connection;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
-    let (Some(address), Some(ca)) = (arguments.next(), arguments.next()) else { return ExitCode::from(2) };
-    let done = || -> identree_benches::Result<u16> {
+    let mut argument = || arguments.next().unwrap_or_default();
+    let (address, ca, authorization, body) = (argument(), argument(), argument(), argument());
+    let post = || -> identree_benches::Result<u16> {
         let mut connection = Connection::tls(address.parse()?, &std::fs::read(ca)?)?;
-        let headers = "Content-Type: application/json\r\nAccept: application/json\r\n";
-        Ok(connection.call("POST", "/api/challenge", headers, br#"{"v":1,"command":"sudo whoami"}"#)?.status)
+        let headers = format!("Authorization: {authorization}\r\nContent-Type: application/json\r\n");
+        Ok(connection.call("POST", "/api/challenge", &headers, body.as_bytes())?.status)
     };
-    match done() {
-        Ok(_) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
+    match post() {
+        Ok(200 | 201) => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
     }
 }
