@@ -38,7 +38,9 @@ impl Browser {
     pub fn open(&mut self, path: &str) -> Result<String> {
         let page = self.call("GET", path, b"")?;
         let html = String::from_utf8(page.body)?;
-        let fields: Vec<_> = html.split("<input type=\"hidden\" ").skip(1).filter_map(field).collect();
+        let form = html.split_once("action=\"/api/challenges/approve\"").map_or("", |(_, rest)| rest);
+        let form = form.split_once("</form>").map_or("", |(form, _)| form);
+        let fields: Vec<_> = form.split("<input type=\"hidden\" ").skip(1).filter_map(field).collect();
         if page.status != 200 || fields.is_empty() {
             return Err(format!("{path} answers {} without a form", page.status).into());
         }

@@ -1,11 +1,21 @@
 //! Starting programs: how long one runs, how many instructions, how much memory.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::Result;
 use crate::figures::now;
+
+/// A new directory that only its owner may enter; removed on drop.
+///
+/// # Errors
+/// If it cannot be made.
+pub fn private_directory() -> Result<tempfile::TempDir> {
+    let permissions = std::fs::Permissions::from_mode(0o700);
+    Ok(tempfile::Builder::new().prefix("identree-bench-").permissions(permissions).tempdir()?)
+}
 
 /// A program that stands beside this one, as cargo builds them.
 ///

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use crate::Result;
+use crate::process::private_directory;
 
 /// Allows everything at once: what `helper-cost` asks for.
 pub const ALLOW: &str = r#"{"policies": [{"name": "allow", "match_users": ["*"], "action": "allow"}]}"#;
@@ -30,7 +31,7 @@ impl Server {
     /// # Errors
     /// If it does not start; what it said is in the text.
     pub fn start(program: &Path, policies: &str, settings: &[(&str, &str)]) -> Result<Self> {
-        let directory = tempfile::Builder::new().prefix("identree-bench-").tempdir()?;
+        let directory = private_directory()?;
         let certified = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()])?;
         write(&directory.path().join("ca.pem"), &certified.cert.pem())?;
         write(&directory.path().join("key.pem"), &certified.signing_key.serialize_pem())?;

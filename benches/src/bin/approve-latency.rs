@@ -20,7 +20,7 @@ use std::time::Duration;
 use identree_benches::Result;
 use identree_benches::browser::Browser;
 use identree_benches::figures::{Report, Samples, now};
-use identree_benches::process::{built, sibling};
+use identree_benches::process::{built, private_directory, sibling};
 
 const RUNS: usize = 300;
 /// One in so many runs is followed by one of the slow loop.
@@ -30,7 +30,7 @@ fn main() -> Result<ExitCode> {
     let helper = sibling("identree-pam", "cargo build -p identree-pam --profile host")?;
     let poll = sibling("poll-loop", "cargo build -p identree-benches --profile host --bins")?;
     let server = built("release", "identree", "cargo build -p identree-server --release --features dev-idp")?;
-    let data = tempfile::Builder::new().prefix("identree-bench-").tempdir()?;
+    let data = private_directory()?;
     let dev = Dev::start(&server, data.path())?;
     let client_conf = data.path().join("client.conf");
     let mut browser = Browser::sign_in(dev.pages, "root")?;
@@ -100,7 +100,6 @@ impl Dev {
             .arg(data)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
             .spawn()?;
         let mut lines = BufReader::new(child.stdout.take().ok_or("no pipe")?).lines();
         let pages = loop {
