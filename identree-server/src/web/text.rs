@@ -25,6 +25,10 @@ pub(super) struct Text {
 
     pub(super) asks_sudo: &'static str,
     pub(super) asks_sudo_own: &'static str,
+    pub(super) asked_sudo: &'static str,
+    pub(super) asked_sudo_own: &'static str,
+    pub(super) asked_other: &'static str,
+    pub(super) asked_other_own: &'static str,
     pub(super) asks_other: &'static str,
     pub(super) asks_other_own: &'static str,
     pub(super) command: &'static str,
@@ -138,6 +142,10 @@ pub(super) static ENGLISH: Text = Text {
 
     asks_sudo: "{requester} wants to run a command as {run_as} on {target}",
     asks_sudo_own: "Run this as {run_as} on {target}?",
+    asked_sudo: "{requester} asked to run this as {run_as} on {target}:",
+    asked_sudo_own: "You asked to run this as {run_as} on {target}:",
+    asked_other: "{requester} asked for “{kind}” on {target}:",
+    asked_other_own: "You asked for “{kind}” on {target}:",
     asks_other: "{requester} asks for “{kind}” on {target}",
     asks_other_own: "Allow “{kind}” on {target}?",
     command: "What",

@@ -185,13 +185,24 @@ pub(super) fn ending(record: &ChallengeRecord, text: &Text) -> String {
 
 /// What is asked, as one sentence.
 pub(super) fn headline(question: &Question, viewer: &Viewer, text: &Text) -> String {
+    let forms = [text.asks_sudo, text.asks_sudo_own, text.asks_other, text.asks_other_own];
+    say(question, viewer, forms)
+}
+
+/// What was asked, in front of the command.
+pub(super) fn looking_back(question: &Question, viewer: &Viewer, text: &Text) -> String {
+    let forms = [text.asked_sudo, text.asked_sudo_own, text.asked_other, text.asked_other_own];
+    say(question, viewer, forms)
+}
+
+fn say(question: &Question, viewer: &Viewer, [sudo, sudo_own, other, other_own]: [&str; 4]) -> String {
     let own = viewer.asked(question);
     let run_as = question.run_as.as_ref().map(|run_as| run_as.user.as_str()).unwrap_or_default();
     let form = match (run_as.is_empty(), own) {
-        (false, false) => text.asks_sudo,
-        (false, true) => text.asks_sudo_own,
-        (true, false) => text.asks_other,
-        (true, true) => text.asks_other_own,
+        (false, false) => sudo,
+        (false, true) => sudo_own,
+        (true, false) => other,
+        (true, true) => other_own,
     };
     let values = [
         ("requester", question.requester.as_str()),

@@ -7,7 +7,7 @@ use identree_core::time::Timestamp;
 
 use super::Frame;
 use crate::web::text::{Text, fill};
-use crate::web::view::{Moment, Piece, Viewer, ending, headline, pieces, state_name, state_word};
+use crate::web::view::{Moment, Piece, Viewer, ending, looking_back, pieces, state_name, state_word};
 
 /// `GET /approve/{code}` once the question is settled.
 #[derive(Debug, Template)]
@@ -46,7 +46,7 @@ impl ResultPage {
             ending: ending(record, text),
             at: Moment::at(record.settled_at().unwrap_or(now), now),
             reasons: reasons(record, text),
-            headline: headline(question, viewer, text),
+            headline: looking_back(question, viewer, text),
             command: pieces(&question.summary.action),
             notice,
             frame,
