@@ -132,14 +132,19 @@ async fn approve(State(web): State<Web>, person: SignedIn, form: Result<Form<Ans
     let Ok(Form(answer)) = form else { return Problem::bad_form().into_response() };
     // People type the six digits in two groups, as they are shown.
     let number = answer.number.map(|number| number.split_whitespace().collect());
-    let vote = Vote::Approve { reason: answer.reason, number };
+    let vote = Vote::Approve { reason: answer.reason.as_deref().map(one_line), number };
     cast(&web, &person, answer.challenge_id, vote).await
 }
 
 async fn reject(State(web): State<Web>, person: SignedIn, form: Result<Form<Answer>, FormRejection>) -> Response {
     let Ok(Form(answer)) = form else { return Problem::bad_form().into_response() };
-    let vote = Vote::Deny { reason: answer.deny_reason.or(answer.reason) };
+    let vote = Vote::Deny { reason: answer.deny_reason.or(answer.reason).as_deref().map(one_line) };
     cast(&web, &person, answer.challenge_id, vote).await
+}
+
+/// A reason is shown on the requester's terminal too: line breaks become spaces.
+fn one_line(reason: &str) -> String {
+    reason.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 async fn cast(web: &Web, person: &SignedIn, id: ChallengeId, vote: Vote) -> Response {

@@ -149,7 +149,7 @@ pub(super) static ENGLISH: Text = Text {
     asks_other: "{requester} asks for “{kind}” on {target}",
     asks_other_own: "Allow “{kind}” on {target}?",
     command: "What",
-    command_as_typed: "As typed at the terminal.",
+    command_as_typed: "As typed at the terminal. What it may run, sudo’s own rules decide afterwards.",
     hidden_characters: "It contains characters that cannot be seen. They are written out and marked.",
     caution: "Careful",
     reason_given: "Reason",

@@ -72,7 +72,7 @@ pub(super) fn pieces(text: &str) -> Vec<Piece> {
         };
         let (piece, after) = rest.split_at(length);
         match out.last_mut() {
-            Some(last) if last.hidden == hidden => last.text.push_str(piece),
+            Some(last) if !last.hidden && !hidden => last.text.push_str(piece),
             _ => out.push(Piece { text: piece.to_owned(), hidden }),
         }
         rest = after;
@@ -224,7 +224,7 @@ mod tests {
             let mark = |piece: Piece| if piece.hidden { format!("[{}]", piece.text) } else { piece.text };
             pieces(text).into_iter().map(mark).collect::<String>()
         };
-        assert_eq!(shown("a\u{202e}b\u{200b}\u{200b}c"), "a[\\u{202e}]b[\\u{200b}\\u{200b}]c");
+        assert_eq!(shown("a\u{202e}b\u{200b}\u{200b}c"), "a[\\u{202e}]b[\\u{200b}][\\u{200b}]c");
         assert_eq!(shown("$'a\\nb\\x1bc\\\\nd'"), "$'a[\\n]b[\\x1b]c\\\\nd'");
         assert_eq!(shown("C:\\users \\u{41} ü"), "C:\\users \\u{41} ü");
         assert_eq!(shown(""), "");

@@ -67,6 +67,7 @@ fn every_page_at_every_size() {
     page.fill("#reason", "Not before the backup has finished.\nAsk me again at nine.");
     page.decide("#deny");
     page.wait("[data-state=denied]");
+    assert!(page.text("main").contains("finished. Ask me again at nine."), "line breaks become spaces");
     page.look_around("result-denied");
     page.goto(&format!("{}/nowhere", world.url));
     page.look("problem-not-found");

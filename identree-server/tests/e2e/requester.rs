@@ -8,12 +8,12 @@ use std::thread::JoinHandle;
 use identree_core::challenge::{CommandSource, RunAs, SudoFacts};
 use identree_core::id::{Nonce, ServiceName, UserName};
 use identree_core::rng::{OsEntropy, bytes};
+use identree_pam::Verdict;
 use identree_pam::ask;
 use identree_pam::clock::now;
 use identree_pam::config::Config;
 use identree_pam::terminal::Terminal;
 use identree_pam::transport::Watch;
-use identree_pam::Verdict;
 
 use crate::world::{PATIENCE, World};
 
