@@ -39,6 +39,8 @@ problems! {
     method_not_allowed = METHOD_NOT_ALLOWED, "method-not-allowed", "this method is not for this path";
     /// The nonce stands for another question.
     nonce_reused = CONFLICT, "nonce-reused", "this nonce was used for another question";
+    /// The body trickles in.
+    too_slow = REQUEST_TIMEOUT, "too-slow", "the request's body did not arrive in time";
     /// More than the limit.
     body_too_large = PAYLOAD_TOO_LARGE, "body-too-large", "the request's body is too large";
     /// Not declared as JSON.

@@ -1,6 +1,7 @@
 //! Which host speaks: proves the credential of each request before a handler sees it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -15,6 +16,9 @@ use identree_core::wire::v1;
 
 use crate::api::Problem;
 use crate::hosts::{Host, Hosts};
+
+/// A body takes milliseconds. Nothing is known of its sender before it is here, so nobody may hold a connection with it.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
 
 /// The host that proved itself. Handlers take it from the request's extensions.
 #[derive(Debug, Clone)]
@@ -53,7 +57,12 @@ impl HostAuth {
             (Some(value), None) => Authorization::parse(value).map_err(|_| Problem::unauthorized())?,
             _ => return Err(Problem::unauthorized()),
         };
-        let body = match Limited::new(body, v1::MAX_BODY_BYTES).collect().await {
+        let arrived = tokio::select! {
+            biased;
+            arrived = Limited::new(body, v1::MAX_BODY_BYTES).collect() => arrived,
+            () = self.clock.sleep_until(self.clock.now() + BODY_WITHIN) => return Err(Problem::too_slow()),
+        };
+        let body = match arrived {
             Ok(body) => body.to_bytes(),
             Err(error) if error.is::<LengthLimitError>() => {
                 let most = format!("at most {} bytes", v1::MAX_BODY_BYTES);

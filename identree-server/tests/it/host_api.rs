@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Full};
 use identree_core::actor::{Actor, Strength};
 use identree_core::audit::EventKind;
 use identree_core::engine::Vote;
@@ -95,6 +96,18 @@ async fn a_host_reaches_its_own_questions_only() {
         assert_eq!((answer.status, &*answer.problem()), (StatusCode::NOT_FOUND, "not-found"));
     }
     assert!(rig.engine.record(id).await.unwrap().unwrap().is_pending());
+}
+
+#[tokio::test]
+async fn a_body_that_never_ends_holds_no_connection() {
+    let rig = Rig::new().await;
+    let endless = Full::<Bytes>::from("{").with_trailers(std::future::pending());
+    let request = rig.host.post(&rig.clock, "{").map(|_| Body::new(endless));
+    let (answer, ()) = tokio::join!(rig.send(request), async {
+        tokio::task::yield_now().await; // the body is waited for with its deadline before the clock moves
+        rig.clock.advance(Duration::from_secs(10));
+    });
+    assert_eq!((answer.status, &*answer.problem()), (StatusCode::REQUEST_TIMEOUT, "too-slow"));
 }
 
 #[tokio::test]
