@@ -259,7 +259,8 @@ impl Login {
 /// The path to return to, if it is one of ours; else the front page. What a browser could read as another site (`//x`,
 /// `/\x`, control characters) is not.
 fn own_path(path: &str) -> &str {
-    let odd = |c: char| c == '\\' || c.is_control() || c.is_whitespace();
+    // Whatever a path of ours may hold otherwise comes percent-encoded; other bytes cannot stand in a header.
+    let odd = |c: char| c == '\\' || !c.is_ascii_graphic();
     if path.starts_with('/') && !path.starts_with("//") && path.len() <= 512 && !path.contains(odd) {
         path
     } else {
@@ -292,6 +293,7 @@ mod tests {
             ("/\\evil.example", "/"),
             ("https://evil.example", "/"),
             ("/a\r\nSet-Cookie: x", "/"),
+            ("/approve/\u{fc}", "/"),
         ] {
             assert_eq!(own_path(path), to);
         }
