@@ -156,6 +156,7 @@ struct Back {
 async fn back(
     State(login): State<Login>,
     Query(query): Query<Back>,
+    before: Option<SignedIn>,
     headers: HeaderMap,
 ) -> Result<Response, SignInFailure> {
     let state = query.state.ok_or(SignInFailure::NotBegunHere)?;
@@ -178,6 +179,10 @@ async fn back(
         Err(error) => return Err(login.failed(&error.to_string(), None).await),
     };
     let (token, _) = login.admit(&identity).await?;
+    // The browser forgets its earlier session here, so nobody else may go on with it.
+    if let Some(SignedIn { session, .. }) = before {
+        login.sessions.end(&session).await?;
+    }
     let session = login.cookies.set(Cookie::Session, token.reveal(), ABSOLUTE);
     let mut response = Redirect::to(own_path(&under_way.return_to)).into_response();
     response.headers_mut().append(header::SET_COOKIE, session);

@@ -140,6 +140,22 @@ async fn a_right_token_signs_in_once_and_returns_to_the_page() {
 }
 
 #[tokio::test]
+async fn signing_in_again_ends_the_session_before() {
+    let provider = Scripted::start().await;
+    let rig = Rig::with_issuer(&provider.issuer, None).await;
+    let (before, _) = rig.session("ann").await;
+    let begun = begin(&rig).await;
+    *provider.token.lock().unwrap() = signed(1, &claims(&provider, &begun));
+    let both = Begun { cookie: format!("{}; {before}", begun.cookie), ..begun };
+    assert_eq!(rig.get("/state", Some(&before)).await.status, StatusCode::OK);
+    let answer = back(&rig, &provider, &both).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text());
+    let after = answer.header(header::SET_COOKIE).split(';').next().unwrap().to_owned();
+    assert_eq!(rig.get("/state", Some(&after)).await.status, StatusCode::OK);
+    assert_eq!(rig.get("/state", Some(&before)).await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
 async fn a_provider_reached_inside_under_another_address_is_believed_by_its_public_name_only() {
     let public = "https://id.example.test";
     let (inside, provider) = Scripted::known_as(Some(public)).await;
