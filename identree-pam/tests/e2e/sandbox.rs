@@ -9,25 +9,30 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-use crate::server::{Server, write_private};
-
 /// Which of the two lines stand in the PAM stack.
 #[derive(Clone, Copy)]
-pub(super) struct Stack {
-    pub(super) auth: bool,
-    pub(super) account: bool,
+pub(crate) struct Stack {
+    pub(crate) auth: bool,
+    pub(crate) account: bool,
 }
 
-pub(super) struct Sandbox {
+/// What the PAM lines start.
+pub(crate) struct Helper {
+    pub(crate) program: PathBuf,
+    /// Its host file, which must be as the helper accepts it.
+    pub(crate) conf: PathBuf,
+}
+
+pub(crate) struct Sandbox {
     folder: tempfile::TempDir,
-    conf: PathBuf,
+    helper: Helper,
 }
 
-pub(super) struct Running(Child);
+pub(crate) struct Running(Child);
 
 /// Whether a program is here and we may use it. Missing is a failure in CI and a printed reason elsewhere.
 #[expect(clippy::disallowed_methods, reason = "CI is how a build says that nothing may be missing")]
-fn require(what: &str, there: bool) -> bool {
+pub(crate) fn require(what: &str, there: bool) -> bool {
     assert!(there || std::env::var_os("CI").is_none(), "{what} is missing");
     if !there {
         eprintln!("skipped: {what} is missing");
@@ -43,26 +48,23 @@ fn all_there() -> bool {
 
 impl Sandbox {
     /// `None` where the machine cannot do it. `rule` is what sudoers allows ann.
-    pub(super) fn new(server: &Server, stack: Stack, rule: &str) -> Option<Self> {
+    pub(crate) fn new(helper: Helper, stack: Stack, rule: &str) -> Option<Self> {
         if !all_there() {
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
-        let conf = server.write_conf(&format!("{}IDENTREE_TIMEOUT=20s\n", server.conf()));
-        let helper = format!(
-            "pam_exec.so seteuid stdout quiet {} --config {}",
-            env!("CARGO_BIN_EXE_identree-pam"),
-            conf.display()
-        );
+        let line =
+            format!("pam_exec.so seteuid stdout quiet {} --config {}", helper.program.display(), helper.conf.display());
         let mut pam = String::new();
-        let auth = if stack.auth { format!("requisite {helper}") } else { "required pam_permit.so".into() };
+        let auth = if stack.auth { format!("requisite {line}") } else { "required pam_permit.so".into() };
         writeln!(pam, "auth {auth}\nauth required pam_permit.so").unwrap();
         if stack.account {
-            writeln!(pam, "account required {helper}").unwrap();
+            writeln!(pam, "account required {line}").unwrap();
         }
         writeln!(pam, "account required pam_permit.so\nsession required pam_permit.so").unwrap();
         let put = |name: &str, text: &str, mode: u32| {
-            let path = write_private(folder.path(), name, text);
+            let path = folder.path().join(name);
+            fs::write(&path, text).unwrap();
             fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
         };
         put("pam", &pam, 0o644);
@@ -72,15 +74,27 @@ impl Sandbox {
         put("group", "root:x:0:\nann:x:64001:\nbob:x:64002:\n", 0o644);
         put("shadow", "root:*:1::::::\nann:*:1::::::\nbob:*:1::::::\n", 0o640);
         put("hosts", "127.0.0.1 localhost id.test\n", 0o644);
-        Some(Self { folder, conf })
+        Some(Self { folder, helper })
     }
 
     /// Runs a command line as ann and returns its exit code with everything it printed.
-    pub(super) fn sudo(&self, line: &str) -> (i32, String) {
+    pub(crate) fn sudo(&self, line: &str) -> (i32, String) {
         self.spawn(line).finish()
     }
 
-    pub(super) fn spawn(&self, line: &str) -> Running {
+    pub(crate) fn spawn(&self, line: &str) -> Running {
+        self.start(
+            "exec setpriv --reuid=64001 --regid=64001 --clear-groups sh -c \"$1\"",
+            &format!("exec 2>&1; {line}"),
+        )
+    }
+
+    /// Runs a command line with ann's real uid and root's powers, as `sudo` itself runs. The words are separated by blanks.
+    pub(crate) fn as_sudo_runs(&self, words: &str) -> Running {
+        self.start("exec setpriv --ruid=64001 --euid=0 $1 2>&1", words)
+    }
+
+    fn start(&self, last: &str, line: &str) -> Running {
         let mut script = String::from("set -e; mount -t tmpfs tmpfs /run; cd /\n");
         for (name, place) in [
             ("passwd", "/etc/passwd"),
@@ -93,20 +107,20 @@ impl Sandbox {
         ] {
             writeln!(script, "mount --bind '{}/{name}' {place}", self.folder.path().display()).unwrap();
         }
-        script.push_str("exec setpriv --reuid=64001 --regid=64001 --clear-groups sh -c \"$1\"");
+        script.push_str(last);
         let mut command = Command::new("unshare");
-        command.args(["--mount", "--propagation", "private", "sh", "-c", &script, "sh", &format!("exec 2>&1; {line}")]);
+        command.args(["--mount", "--propagation", "private", "sh", "-c", &script, "sh", line]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
         Running(command.spawn().unwrap())
     }
 
     /// Sends SIGTERM to the helper.
-    pub(super) fn signal_helper(&self) {
+    pub(crate) fn signal_helper(&self) {
         kill_process(self.helper(), Signal::TERM).unwrap();
     }
 
     /// Kills the sudo that started the helper.
-    pub(super) fn kill_caller(&self) {
+    pub(crate) fn kill_caller(&self) {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.helper().as_raw_nonzero())).unwrap();
         let parent = stat.rsplit(')').next().unwrap().split(' ').nth(2).unwrap().parse().unwrap();
         kill_process(Pid::from_raw(parent).unwrap(), Signal::KILL).unwrap();
@@ -114,13 +128,13 @@ impl Sandbox {
 
     /// The helper that reads this sandbox's host file.
     fn helper(&self) -> Pid {
-        let conf = self.conf.to_str().unwrap();
+        let (program, conf) = (self.helper.program.to_str().unwrap(), self.helper.conf.to_str().unwrap());
         let mut pids =
             fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
         let helper = pids.find(|pid| {
             let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             let arguments = String::from_utf8_lossy(&arguments).into_owned();
-            arguments.starts_with(env!("CARGO_BIN_EXE_identree-pam")) && arguments.contains(conf)
+            arguments.starts_with(program) && arguments.contains(conf)
         });
         Pid::from_raw(helper.expect("the helper waits")).unwrap()
     }
@@ -128,11 +142,11 @@ impl Sandbox {
 
 impl Running {
     /// Kills the process that was started, and that alone.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.0.kill().unwrap();
     }
 
-    pub(super) fn finish(mut self) -> (i32, String) {
+    pub(crate) fn finish(mut self) -> (i32, String) {
         let mut output = String::new();
         std::io::Read::read_to_string(&mut self.0.stdout.take().unwrap(), &mut output).unwrap();
         (self.0.wait().unwrap().code().unwrap_or(-1), output.replace('\r', ""))

@@ -1,0 +1,121 @@
+//! A person with a browser: cookies, redirects and the forms of the pages, without the drawing.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use crate::PATIENCE;
+
+pub(crate) struct Person {
+    origin: String,
+    cookies: BTreeMap<String, String>,
+}
+
+/// An answer.
+struct Page {
+    status: u16,
+    location: Option<String>,
+    body: String,
+}
+
+impl Person {
+    /// Goes through the code flow as a browser does.
+    pub(crate) fn sign_in(origin: &str, name: &str) -> Self {
+        let mut person = Self { origin: origin.to_owned(), cookies: BTreeMap::new() };
+        let provider = person.get(&format!("{origin}/sessions/login")).location.unwrap();
+        let back = person.post(&provider, &[("person", name)]).location.unwrap();
+        let home = person.get(&back);
+        assert_eq!(home.status / 100, 3, "{}", home.body);
+        person
+    }
+
+    /// Waits until the list shows this many questions, and returns their pages' addresses.
+    pub(crate) fn wait_for(&mut self, count: usize) -> Vec<String> {
+        let mut seen = String::new();
+        loop {
+            let state = self.get(&format!("{}/state?seen={seen}", self.origin));
+            assert_eq!(state.status, 200, "{}", state.body);
+            let state: serde_json::Value = serde_json::from_str(&state.body).unwrap();
+            state["seen"].as_str().unwrap().clone_into(&mut seen);
+            if state["waiting"] == count {
+                break;
+            }
+        }
+        let list = self.get(&format!("{}/", self.origin)).body;
+        let waiting = list.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
+        waiting.filter(|path| path.starts_with("/approve/")).take(count).map(str::to_owned).collect()
+    }
+
+    /// What the page of a question shows.
+    pub(crate) fn read(&mut self, question: &str) -> String {
+        self.get(&format!("{}{question}", self.origin)).body
+    }
+
+    /// Opens the page and presses Approve.
+    pub(crate) fn approve(&mut self, question: &str) {
+        self.press("/api/challenges/approve", question, "");
+    }
+
+    /// Opens the page, writes a reason and presses Deny.
+    pub(crate) fn deny(&mut self, question: &str, reason: &str) {
+        self.press("/api/challenges/reject", question, reason);
+    }
+
+    fn press(&mut self, action: &str, question: &str, reason: &str) {
+        let page = self.read(question);
+        assert!(page.contains(action), "{page}");
+        let (token, id) = (hidden(&page, "csrf_token"), hidden(&page, "challenge_id"));
+        let fields = [("csrf_token", token), ("challenge_id", id), ("reason", reason)];
+        let answer = self.post(&format!("{}{action}", self.origin), &fields);
+        assert_eq!(answer.status, 303, "{}", answer.body);
+    }
+
+    fn get(&mut self, url: &str) -> Page {
+        self.send("GET", url, "")
+    }
+
+    fn post(&mut self, url: &str, fields: &[(&str, &str)]) -> Page {
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        self.send("POST", url, &body)
+    }
+
+    /// HTTP/1.0: the answer ends with the connection.
+    fn send(&mut self, method: &str, url: &str, body: &str) -> Page {
+        let (authority, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
+        let own = self.origin.strip_prefix("http://") == Some(authority);
+        let mut head = format!("{method} /{path} HTTP/1.0\r\nHost: {authority}\r\n");
+        if own {
+            let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            write!(head, "Cookie: {}\r\n", cookies.join("; ")).unwrap();
+        }
+        if method == "POST" {
+            write!(head, "Origin: http://{authority}\r\nContent-Length: {}\r\n", body.len()).unwrap();
+            head.push_str("Content-Type: application/x-www-form-urlencoded\r\n");
+        }
+        let mut stream = TcpStream::connect(authority).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(format!("{head}\r\n{body}").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let mut page =
+            Page { status: head.split(' ').nth(1).unwrap().parse().unwrap(), location: None, body: body.to_owned() };
+        for (name, value) in head.lines().filter_map(|line| line.split_once(": ")) {
+            if name.eq_ignore_ascii_case("location") {
+                page.location =
+                    Some(if value.starts_with('/') { format!("http://{authority}{value}") } else { value.to_owned() });
+            } else if name.eq_ignore_ascii_case("set-cookie") && own {
+                let (name, value) = value.split(';').next().unwrap().split_once('=').unwrap();
+                self.cookies.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        page
+    }
+}
+
+/// The value of a hidden field.
+fn hidden<'a>(page: &'a str, name: &str) -> &'a str {
+    let rest = page.split(&format!("name=\"{name}\" value=\"")).nth(1).unwrap_or_else(|| panic!("no {name} in {page}"));
+    rest.split('"').next().unwrap()
+}

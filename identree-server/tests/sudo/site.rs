@@ -1,0 +1,266 @@
+//! One installation: `identree serve` on loopback ports of its own, with SQLite, TLS and one registered host.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, LazyLock, Once};
+
+use identree_core::challenge::{ChallengeRecord, Settled, State};
+use identree_core::id::UserName;
+use identree_core::rng::OsEntropy;
+use identree_core::secret::Secret;
+use identree_core::store::{ChallengeFilter, Challenges as _, Journal as _, Page, SqliteStore};
+use identree_core::time::SystemClock;
+use identree_server::devidp::{Client, DevProvider, Persona};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::runtime::Runtime;
+
+use crate::PATIENCE;
+use crate::person::Person;
+use crate::sandbox::{Helper, Sandbox, Stack};
+
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime")
+});
+
+pub(crate) struct Site {
+    folder: tempfile::TempDir,
+    /// An address that no other site has, so that its ports stay its own while the server is down.
+    address: String,
+    plain: u16,
+    tls: u16,
+    issuer: String,
+    settings: Vec<(&'static str, String)>,
+    server: Option<Serving>,
+    _provider: tokio::sync::oneshot::Sender<()>,
+}
+
+/// The process and what it says.
+struct Serving {
+    child: Child,
+    log: Receiver<String>,
+}
+
+impl Site {
+    /// A running server whose policy file holds this, with the host `web1`.
+    pub(crate) fn start(policies: Option<&str>, settings: &[(&'static str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let address = own_address();
+        let (provider, at) = free_port(&address);
+        let ((_, plain), (_, tls)) = (free_port(&address), free_port(&address));
+        let issuer = format!("http://{address}:{at}");
+        certify(folder.path(), &address);
+        let stop = provide(provider, &issuer, &format!("http://{address}:{plain}/callback"));
+        let settings = settings.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        let mut site = Self { folder, address, plain, tls, issuer, settings, server: None, _provider: stop };
+        std::fs::create_dir(site.path("data")).unwrap();
+        if let Some(policies) = policies {
+            std::fs::write(site.path("data").join("approval-policies.json"), policies).unwrap();
+        }
+        let conf = site.run(&["add-host", "web1", "--client-conf"]);
+        site.write_conf(&conf);
+        site.serve();
+        site
+    }
+
+    /// Starts the server and waits until it listens.
+    pub(crate) fn serve(&mut self) {
+        let mut child = self.command(&["serve"]).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (sender, log) = channel();
+        std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        let serving = self.server.insert(Serving { child, log });
+        // Signing in needs the provider, which the server looks for once it listens.
+        serving.until("listening plain=");
+        serving.until("answers");
+    }
+
+    /// Ends the server with a signal and waits until it is gone.
+    pub(crate) fn end(&mut self, signal: Signal) {
+        let mut serving = self.server.take().unwrap();
+        kill_process(Pid::from_child(&serving.child), signal).unwrap();
+        let status = serving.child.wait().unwrap();
+        assert_eq!(status.success(), signal == Signal::TERM, "{status}");
+    }
+
+    /// Runs `identree` to its end and returns what it printed.
+    pub(crate) fn run(&self, arguments: &[&str]) -> String {
+        let Output { status, stdout, stderr } = self.command(arguments).output().unwrap();
+        assert!(status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&stderr));
+        String::from_utf8(stdout).unwrap()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_identree"));
+        command.args(arguments).env_clear().stdin(Stdio::null());
+        command
+            .env("IDENTREE_DATA_DIR", self.path("data"))
+            .env("IDENTREE_SHARED_SECRET", "the master secret of this test only")
+            .env("IDENTREE_EXTERNAL_URL", self.origin())
+            .env("IDENTREE_INSTALL_URL", format!("https://{}:{}", self.address, self.tls))
+            .env("IDENTREE_LISTEN_ADDR", format!("{}:{}", self.address, self.plain))
+            .env("IDENTREE_TLS_LISTEN_ADDR", format!("{}:{}", self.address, self.tls))
+            .env("IDENTREE_TLS_CERT_FILE", self.path("server.pem"))
+            .env("IDENTREE_TLS_KEY_FILE", self.path("server.key"))
+            .env("IDENTREE_OIDC_ISSUER_URL", &self.issuer)
+            .env("IDENTREE_OIDC_CLIENT_ID", "identree")
+            .env("IDENTREE_OIDC_CLIENT_SECRET", "client secret")
+            .env("IDENTREE_ADMIN_GROUPS", Persona::ADMIN_GROUP)
+            .envs(self.settings.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// A machine whose sudo asks this server. `None` where this one cannot do it; `rule` is what sudoers allows ann.
+    pub(crate) fn sandbox(&self, rule: &str) -> Option<Sandbox> {
+        let helper = Helper { program: helper(), conf: self.path("client.conf") };
+        Sandbox::new(helper, Stack { auth: true, account: true }, rule)
+    }
+
+    /// What `identree-pam --check` says about the host file, and whether it is content.
+    pub(crate) fn check(&self) -> bool {
+        let mut command = Command::new(helper());
+        let command = command.args(["--check", "--config"]).arg(self.path("client.conf"));
+        command.output().unwrap().status.success()
+    }
+
+    /// Puts a host file in place that trusts this server's authority.
+    pub(crate) fn write_conf(&self, text: &str) {
+        let conf = self.path("client.conf");
+        std::fs::write(&conf, format!("{text}IDENTREE_CA_CERT={}\n", self.path("ca.pem").display())).unwrap();
+        std::fs::set_permissions(conf, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    /// The host file as `identree add-host` printed it.
+    pub(crate) fn conf(&self) -> String {
+        let conf = std::fs::read_to_string(self.path("client.conf")).unwrap();
+        conf.lines().filter(|line| !line.starts_with("IDENTREE_CA_CERT=")).map(|line| format!("{line}\n")).collect()
+    }
+
+    /// Somebody who has just signed in.
+    pub(crate) fn person(&self, name: &str) -> Person {
+        Person::sign_in(&self.origin(), name)
+    }
+
+    /// How every question stands, the oldest first, as the database has it.
+    pub(crate) fn states(&self) -> Vec<&'static str> {
+        let all = RUNTIME.block_on(async {
+            let store = SqliteStore::open(&self.path("data").join("identree.db")).await.unwrap();
+            store.challenges(&ChallengeFilter::default(), Page::first(100)).await.unwrap().items
+        });
+        all.iter().rev().map(|record| state(record)).collect()
+    }
+
+    /// The names of the journal's events about questions, the oldest first.
+    pub(crate) fn events(&self) -> Vec<&'static str> {
+        let all = RUNTIME.block_on(async {
+            let store = SqliteStore::open(&self.path("data").join("identree.db")).await.unwrap();
+            store.unsealed(Page::first(1000)).await.unwrap().items
+        });
+        all.iter().filter(|event| event.challenge.is_some()).map(|event| event.kind.as_str()).collect()
+    }
+
+    fn origin(&self) -> String {
+        format!("http://{}:{}", self.address, self.plain)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+impl Serving {
+    fn until(&mut self, text: &str) {
+        let mut seen = String::new();
+        while !seen.contains(text) {
+            let line = self.log.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no {text:?} in:\n{seen}"));
+            seen.push_str(&line);
+            seen.push('\n');
+        }
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // Both fail when it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn state(record: &ChallengeRecord) -> &'static str {
+    match record.state() {
+        State::Pending { .. } => "pending",
+        State::Settled { how, .. } => match how {
+            Settled::Granted(_) => "granted",
+            Settled::Denied { .. } => "denied",
+            Settled::Expired => "expired",
+            Settled::Cancelled { .. } => "cancelled",
+            Settled::Refused { .. } => "refused",
+        },
+    }
+}
+
+/// Outgoing connections never take a port of these addresses: they come from 127.0.0.1.
+fn own_address() -> String {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    format!("127.{}.{high}.{}", NEXT.fetch_add(1, Ordering::Relaxed), low.max(1).min(254))
+}
+
+fn free_port(address: &str) -> (TcpListener, u16) {
+    let listener = TcpListener::bind((address, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    (listener, port)
+}
+
+/// The development provider, until the sender is dropped.
+fn provide(listener: TcpListener, issuer: &str, callback: &str) -> tokio::sync::oneshot::Sender<()> {
+    let client = Client {
+        id: "identree".into(),
+        secret: Secret::new("client secret".into()),
+        redirect_uris: vec![callback.parse().unwrap()],
+    };
+    let people = Persona::cast(UserName::parse("ann").unwrap());
+    let parts = (Arc::new(SystemClock) as _, Arc::new(OsEntropy) as _);
+    let provider = DevProvider::new(&issuer.parse().unwrap(), client, people, parts).unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    listener.set_nonblocking(true).unwrap();
+    RUNTIME.spawn(async move {
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        provider.serve(listener, async move { drop(stopped.await) }).await
+    });
+    stop
+}
+
+/// A throw-away authority and the server's certificate.
+fn certify(folder: &Path, address: &str) {
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    let authority_key = KeyPair::generate().unwrap();
+    let ca = authority.self_signed(&authority_key).unwrap().pem();
+    let key = KeyPair::generate().unwrap();
+    let server = CertificateParams::new(vec![address.to_owned()]).unwrap();
+    let server = server.signed_by(&key, &Issuer::new(authority, authority_key)).unwrap().pem();
+    for (name, text) in [("ca.pem", ca), ("server.pem", server), ("server.key", key.serialize_pem())] {
+        std::fs::write(folder.join(name), text).unwrap();
+    }
+}
+
+/// The helper beside the server's program; built first where only the server was.
+fn helper() -> PathBuf {
+    static BUILT: Once = Once::new();
+    let program = Path::new(env!("CARGO_BIN_EXE_identree")).with_file_name("identree-pam");
+    BUILT.call_once(|| {
+        if !program.exists() {
+            let mut cargo = Command::new(env!("CARGO"));
+            let status = cargo.args(["build", "--quiet", "-p", "identree-pam"]).status().unwrap();
+            assert!(status.success() && program.exists(), "cargo build -p identree-pam: {status}");
+        }
+    });
+    program
+}
