@@ -10,7 +10,7 @@ use sandbox::{Helper, Sandbox, Stack};
 const BOTH: Stack = Stack { auth: true, account: true };
 
 /// A machine that asks this server. `None` where this one cannot do it; `rule` is what sudoers allows ann.
-fn sandbox(server: &Server, stack: Stack, rule: &str) -> Option<Sandbox> {
+fn machine(server: &Server, stack: Stack, rule: &str) -> Option<Sandbox> {
     let conf = server.write_conf(&format!("{}IDENTREE_TIMEOUT=20s\n", server.conf()));
     Sandbox::new(Helper { program: env!("CARGO_BIN_EXE_identree-pam").into(), conf }, stack, rule)
 }
@@ -18,7 +18,7 @@ fn sandbox(server: &Server, stack: Stack, rule: &str) -> Option<Sandbox> {
 #[test]
 fn approved_runs_and_both_phases_ask_once() {
     let server = Server::start(ask_then(Decision::Granted));
-    let Some(sandbox) = sandbox(&server, BOTH, "ALL") else { return };
+    let Some(sandbox) = machine(&server, BOTH, "ALL") else { return };
     let (code, output) = sandbox.sudo("sudo whoami");
     assert_eq!(code, 0, "{output}");
     assert!(output.contains("ann on web1 asks to run as root") && output.contains("approved by bob"), "{output}");
@@ -37,7 +37,7 @@ fn approved_runs_and_both_phases_ask_once() {
 fn refused_and_expired_end_after_one_question() {
     for (decision, words) in [(Decision::Denied, "denied by bob"), (Decision::Expired, "nobody answered in time")] {
         let server = Server::start(ask_then(decision));
-        let Some(sandbox) = sandbox(&server, BOTH, "ALL") else { return };
+        let Some(sandbox) = machine(&server, BOTH, "ALL") else { return };
         let (code, output) = sandbox.sudo("sudo whoami");
         assert_ne!(code, 0, "{output}");
         assert!(output.contains(words) && !output.contains("root\n"), "{output}");
@@ -50,7 +50,7 @@ fn with_either_line_removed_it_still_asks() {
     for stack in [Stack { auth: true, account: false }, Stack { auth: false, account: true }] {
         for (decision, opens) in [(Decision::Granted, true), (Decision::Denied, false)] {
             let server = Server::start(ask_then(decision));
-            let Some(sandbox) = sandbox(&server, stack, "ALL") else { return };
+            let Some(sandbox) = machine(&server, stack, "ALL") else { return };
             let (code, output) = sandbox.sudo("sudo whoami");
             assert_eq!(code == 0, opens, "{output}");
             assert_eq!(server.lines(), ["POST", "GET"], "{output}");
@@ -61,7 +61,7 @@ fn with_either_line_removed_it_still_asks() {
 #[test]
 fn nopasswd_and_a_cached_ticket_still_ask() {
     let server = Server::start(ask_then(Decision::Denied));
-    let Some(sandbox) = sandbox(&server, BOTH, "NOPASSWD: ALL") else { return };
+    let Some(sandbox) = machine(&server, BOTH, "NOPASSWD: ALL") else { return };
     let (code, output) = sandbox.sudo("sudo -n whoami");
     assert_ne!(code, 0, "{output}");
     assert_eq!(server.lines(), ["POST", "GET"]);
@@ -70,7 +70,7 @@ fn nopasswd_and_a_cached_ticket_still_ask() {
     let server = Server::start(|state, seen, nth| {
         ask_then(if nth < 2 { Decision::Granted } else { Decision::Denied })(state, seen, nth)
     });
-    let Some(sandbox) = sandbox(&server, BOTH, "ALL") else { return };
+    let Some(sandbox) = machine(&server, BOTH, "ALL") else { return };
     let (code, output) = sandbox.sudo("script -qec 'sudo true && sudo whoami' /dev/null");
     assert_ne!(code, 0, "{output}");
     let asked: Vec<_> = server.seen().iter().filter_map(|s| s.question.as_ref().map(|q| q.nonce)).collect();
@@ -85,7 +85,7 @@ fn an_answer_signed_by_another_key_opens_nothing() {
         state
             .reply(identree_core::wire::v1::Status::Approved, Some(sign_with(&other, &state.answer(Decision::Granted))))
     });
-    let Some(sandbox) = sandbox(&server, BOTH, "ALL") else { return };
+    let Some(sandbox) = machine(&server, BOTH, "ALL") else { return };
     let (code, output) = sandbox.sudo("sudo whoami");
     assert_ne!(code, 0, "{output}");
     assert!(output.contains("a key that this host does not trust"), "{output}");
@@ -95,7 +95,7 @@ fn an_answer_signed_by_another_key_opens_nothing() {
 fn a_question_already_answered_cannot_be_replayed_by_another_sudo() {
     // The server answers every sudo with the grant of the first one.
     let server = Server::start(allow);
-    let Some(sandbox) = sandbox(&server, BOTH, "ALL") else { return };
+    let Some(sandbox) = machine(&server, BOTH, "ALL") else { return };
     let (code, output) = sandbox.sudo("sudo true && sudo whoami");
     assert_ne!(code, 0, "{output}");
     assert!(output.contains("another question"), "{output}");
@@ -104,7 +104,7 @@ fn a_question_already_answered_cannot_be_replayed_by_another_sudo() {
 #[test]
 fn run_as_and_reason_are_stated() {
     let server = Server::start(allow);
-    let Some(sandbox) = sandbox(&server, BOTH, "ALL") else { return };
+    let Some(sandbox) = machine(&server, BOTH, "ALL") else { return };
     let (code, output) = sandbox.sudo("SUDO_REASON=' ticket 7 ' sudo -u bob id -un");
     assert!(code == 0 && output.lines().any(|line| line == "bob"), "{output}");
     let question = server.seen()[0].question.clone().unwrap();
@@ -125,7 +125,7 @@ fn a_line_that_seems_to_run_as_somebody_else_is_not_even_asked() {
 #[test]
 fn su_is_asked_about_too() {
     let server = Server::start(allow);
-    let Some(sandbox) = sandbox(&server, BOTH, "ALL") else { return };
+    let Some(sandbox) = machine(&server, BOTH, "ALL") else { return };
     let (code, output) = sandbox.sudo("su -c 'id -un' bob");
     assert!(code == 0 && output.lines().any(|line| line == "bob"), "{output}");
     let question = server.seen()[0].question.clone().unwrap();
@@ -138,7 +138,7 @@ fn su_is_asked_about_too() {
 #[test]
 fn a_terminal_that_hangs_up_takes_the_question_back() {
     let server = Server::start(never);
-    let Some(sandbox) = sandbox(&server, BOTH, "ALL") else { return };
+    let Some(sandbox) = machine(&server, BOTH, "ALL") else { return };
     let mut running = sandbox.spawn("exec script -qec 'sudo whoami' /dev/null");
     server.wait_for("GET");
     running.kill();
@@ -149,7 +149,7 @@ fn a_terminal_that_hangs_up_takes_the_question_back() {
 #[test]
 fn a_signal_to_the_helper_takes_the_question_back() {
     let server = Server::start(never);
-    let Some(sandbox) = sandbox(&server, BOTH, "ALL") else { return };
+    let Some(sandbox) = machine(&server, BOTH, "ALL") else { return };
     let running = sandbox.spawn("exec sudo whoami");
     server.wait_for("GET");
     sandbox.signal_helper();
@@ -162,7 +162,7 @@ fn a_signal_to_the_helper_takes_the_question_back() {
 #[test]
 fn a_caller_that_dies_takes_the_question_back() {
     let server = Server::start(never);
-    let Some(sandbox) = sandbox(&server, BOTH, "ALL") else { return };
+    let Some(sandbox) = machine(&server, BOTH, "ALL") else { return };
     let running = sandbox.spawn("sudo whoami");
     server.wait_for("GET");
     sandbox.kill_caller();
@@ -177,7 +177,7 @@ fn the_question_survives_a_server_that_goes_and_comes_back() {
         1..4 => Act::Close,
         _ => state.settled(Decision::Granted),
     });
-    let Some(sandbox) = sandbox(&server, BOTH, "ALL") else { return };
+    let Some(sandbox) = machine(&server, BOTH, "ALL") else { return };
     let (code, output) = sandbox.sudo("sudo whoami");
     assert!(code == 0 && output.contains("approved by bob"), "{output}");
     let opened = server.lines().iter().filter(|method| *method == "POST").count();
@@ -187,7 +187,7 @@ fn the_question_survives_a_server_that_goes_and_comes_back() {
 #[test]
 fn a_server_known_by_name_is_resolved_by_the_system() {
     let server = Server::start(allow);
-    let Some(sandbox) = sandbox(&server, BOTH, "ALL") else { return };
+    let Some(sandbox) = machine(&server, BOTH, "ALL") else { return };
     server.write_conf(&server.conf().replace("127.0.0.1", "id.test"));
     let (code, output) = sandbox.sudo("sudo whoami");
     assert!(code == 0 && output.contains("approved by bob"), "{output}");

@@ -49,13 +49,21 @@ pub async fn host_auth(State(auth): State<HostAuth>, request: Request, next: Nex
     }
 }
 
+/// One text for an unknown host, a wrong or old secret, and an address that is not this server's.
+fn not_proven() -> Problem {
+    Problem::unauthorized().with_detail(
+        "on the server `identree list-hosts` must show this host; there `identree rotate-host-secret HOST --client-conf` \
+         (add-host for a new one) prints a host file that is accepted",
+    )
+}
+
 impl HostAuth {
     async fn admit(&self, request: Request) -> Result<Request, Problem> {
         let (mut parts, body) = request.into_parts();
         let mut headers = parts.headers.get_all(header::AUTHORIZATION).iter();
         let claimed = match (headers.next().and_then(|value| value.to_str().ok()), headers.next()) {
-            (Some(value), None) => Authorization::parse(value).map_err(|_| Problem::unauthorized())?,
-            _ => return Err(Problem::unauthorized()),
+            (Some(value), None) => Authorization::parse(value).map_err(|_| not_proven())?,
+            _ => return Err(not_proven()),
         };
         let arrived = tokio::select! {
             biased;
@@ -83,7 +91,7 @@ impl HostAuth {
             };
             secret.verify(&covered, &claimed.mac)
         });
-        let (true, Some(host)) = (proven, host) else { return Err(Problem::unauthorized()) };
+        let (true, Some(host)) = (proven, host) else { return Err(not_proven()) };
         if let Some(off) = claimed.clock_off(self.clock.now()) {
             let (by, way) = (off.unsigned_abs(), if off > 0 { "ahead of" } else { "behind" });
             let detail = format!(
