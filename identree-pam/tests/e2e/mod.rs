@@ -115,7 +115,7 @@ fn run_as_and_reason_are_stated() {
 fn a_line_that_seems_to_run_as_somebody_else_is_not_even_asked() {
     // sudo takes the assignment for the command and would run it as root; the options seem to say bob.
     let server = Server::start(allow);
-    let Some(sandbox) = Sandbox::new(&server, BOTH, "ALL") else { return };
+    let Some(sandbox) = machine(&server, BOTH, "ALL") else { return };
     let (code, output) = sandbox.sudo("sudo -p -- d=1/x -u bob id");
     assert_ne!(code, 0, "{output}");
     assert!(output.contains("cannot tell from the options"), "{output}");
