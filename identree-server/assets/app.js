@@ -116,7 +116,8 @@
       try {
         const answer = await fetch(path, { cache: "no-store" });
         if (mine !== round) return;
-        if (answer.status === 401) { location.reload(); return; }
+        // The session has ended. Not a reload: that could sign in again with nobody there.
+        if (answer.status === 401) { location.replace("/"); return; }
         if (!answer.ok) throw new Error(answer.status);
         const now = await answer.json();
         pause = 1000;

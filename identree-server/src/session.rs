@@ -101,6 +101,13 @@ fn corrupt(source: serde_json::Error) -> StoreError {
     StoreError::Corrupt { table: "web-sessions", source: Box::new(source) }
 }
 
+/// Who made a request.
+#[derive(Debug, Clone, Copy)]
+enum Activity {
+    Person,
+    Page,
+}
+
 /// All browser sessions.
 #[derive(Debug, Clone)]
 pub struct Sessions {
@@ -131,6 +138,18 @@ impl Sessions {
     /// # Errors
     /// [`StoreError`] if it cannot be told; callers treat the visitor as signed out.
     pub async fn find(&self, cookie: &str) -> Result<Option<Session>, StoreError> {
+        self.look_up(cookie, Activity::Person).await
+    }
+
+    /// As [`find`](Self::find), for a request that an open page makes by itself: it keeps no session alive.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find).
+    pub async fn peek(&self, cookie: &str) -> Result<Option<Session>, StoreError> {
+        self.look_up(cookie, Activity::Page).await
+    }
+
+    async fn look_up(&self, cookie: &str, activity: Activity) -> Result<Option<Session>, StoreError> {
         let Some(token) = SessionToken::parse(cookie) else {
             return Ok(None);
         };
@@ -144,7 +163,7 @@ impl Sessions {
                 return Ok(None);
             }
             let mut revision = document.revision;
-            if now.since(stored.seen_at) >= TOUCH {
+            if matches!(activity, Activity::Person) && now.since(stored.seen_at) >= TOUCH {
                 stored.seen_at = now;
                 let change = Change::Document { key: key.clone(), expect: Some(revision), put: Some(stored.put()?) };
                 match self.parts.store.commit(Batch::unrecorded(vec![change])).await {

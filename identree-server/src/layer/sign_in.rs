@@ -37,7 +37,10 @@ pub struct SignInLayer {
 /// The layer: for `axum::middleware::from_fn_with_state`.
 pub async fn sign_in(State(layer): State<SignInLayer>, mut request: Request, next: Next) -> Response {
     if let Some(cookie) = layer.cookies.read(request.headers(), Cookie::Session) {
-        match layer.sessions.find(cookie).await {
+        // What a page's script fetches by itself is no sign of a person; browsers say so and scripts cannot lie about it.
+        let by_itself = request.headers().get("sec-fetch-mode").is_some_and(|mode| mode != "navigate");
+        let found = if by_itself { layer.sessions.peek(cookie).await } else { layer.sessions.find(cookie).await };
+        match found {
             Ok(Some(session)) => {
                 let (actor, csrf) = (session.actor.clone(), session.csrf.clone());
                 request.extensions_mut().insert(SignedIn { actor, csrf, session });

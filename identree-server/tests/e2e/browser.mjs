@@ -14,12 +14,14 @@ const pages = new Map();
 
 const commands = {
   // A new browser profile with one page, under a name.
-  async open({ page, size = "phone", dark = false, script = true }) {
+  async open({ page, size = "phone", dark = false, script = true, frozen = false }) {
     const context = await browser.newContext({
       viewport: SIZES[size], isMobile: size === "phone", hasTouch: size === "phone", deviceScaleFactor: size === "phone" ? 2 : 1,
       colorScheme: dark ? "dark" : "light", javaScriptEnabled: script, reducedMotion: "reduce", timezoneId: "UTC", locale: "en-GB",
     });
     context.setDefaultTimeout(PATIENCE);
+    // For scripts no time passes until `thaw`.
+    if (frozen) await context.addInitScript(() => { performance.now = () => 0; });
     const opened = await context.newPage();
     opened.violations = [];
     opened.on("console", (message) => {
@@ -42,6 +44,7 @@ const commands = {
   async wait({ selector }, page) { await page.waitForSelector(selector, { state: "attached" }); },
   async click({ selector }, page) { await page.click(selector); },
   async fill({ selector, text }, page) { await page.fill(selector, text); },
+  async thaw(_, page) { await page.evaluate(() => { delete performance.now; }); },
   async press({ key }, page) { await page.keyboard.press(key); },
   async type({ text }, page) { await page.keyboard.type(text); },
   async focused(_, page) { return page.evaluate(() => document.activeElement?.id || document.activeElement?.tagName); },

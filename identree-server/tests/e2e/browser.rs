@@ -19,10 +19,12 @@ pub(crate) struct Look {
     pub(crate) size: &'static str,
     pub(crate) dark: bool,
     pub(crate) script: bool,
+    /// Whether no time passes for scripts until [`Page::thaw`].
+    pub(crate) frozen: bool,
 }
 
 impl Look {
-    pub(crate) const PHONE: Self = Self { size: "phone", dark: false, script: true };
+    pub(crate) const PHONE: Self = Self { size: "phone", dark: false, script: true, frozen: false };
     pub(crate) const DESKTOP: Self = Self { size: "desktop", ..Self::PHONE };
 }
 
@@ -38,7 +40,9 @@ impl Browser {
         static OPENED: AtomicU32 = AtomicU32::new(0);
         let name = OPENED.fetch_add(1, Ordering::Relaxed).to_string();
         let page = Page { browser: self.clone(), name };
-        page.call(json!({"do": "open", "size": look.size, "dark": look.dark, "script": look.script}));
+        page.call(
+            json!({"do": "open", "size": look.size, "dark": look.dark, "script": look.script, "frozen": look.frozen}),
+        );
         page
     }
 }
@@ -103,6 +107,10 @@ impl Page {
 
     pub(crate) fn click(&self, selector: &str) {
         self.call(json!({"do": "click", "selector": selector}));
+    }
+
+    pub(crate) fn thaw(&self) {
+        self.call(json!({"do": "thaw"}));
     }
 
     pub(crate) fn fill(&self, selector: &str, text: &str) {

@@ -113,6 +113,22 @@ fn by_keyboard_alone() {
 }
 
 #[test]
+fn a_click_meant_for_something_else_does_not_count() {
+    let Some(world) = World::shared() else { return };
+    let sudo = Request::new("ann", "web1", &["shutdown", "now"]).ask(&world);
+    let page = world.signed_in("ann", Look { frozen: true, ..Look::PHONE });
+    page.goto(&sudo.url);
+    page.click("#approve");
+    page.press("Enter");
+    assert!(page.has("#approve:not([disabled])"), "the page has only just appeared");
+    assert!(sudo.is_waiting());
+    page.thaw();
+    page.click("#approve");
+    page.wait("[data-state=approved]");
+    assert!(sudo.end().0);
+}
+
+#[test]
 fn without_javascript() {
     let Some(world) = World::shared() else { return };
     let sudo = Request::new("ann", "web1", &["uptime"]).ask(&world);

@@ -5,6 +5,7 @@
 mod browser;
 mod health;
 mod host_api;
+mod pages;
 mod process;
 mod sign_in;
 

@@ -3,6 +3,8 @@
 mod list;
 mod question;
 mod result;
+#[cfg(test)]
+mod tests;
 
 use askama::Template;
 use axum::http::{StatusCode, header};
