@@ -121,7 +121,7 @@ impl Site {
         Sandbox::new(helper, Stack { auth: true, account: true }, rule)
     }
 
-    /// What `identree-pam --check` says about the host file, and whether it is content.
+    /// Whether `identree-pam --check` finds that the server takes the host file.
     pub(crate) fn check(&self) -> bool {
         let mut command = Command::new(helper());
         let command = command.args(["--check", "--config"]).arg(self.path("client.conf"));
