@@ -66,6 +66,7 @@ const commands = {
   },
   // What a person would trip over: sideways scrolling, small targets, unlabelled fields, errors in the console.
   async faults(_, page) {
+    await page.waitForLoadState("load"); // its style sheet included
     const found = await page.evaluate(() => {
       const faults = [];
       const width = document.documentElement.clientWidth;
