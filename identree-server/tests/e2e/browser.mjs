@@ -1,6 +1,7 @@
 // Debian's Chromium, driven one JSON command per line, each answered with one line: {"value": …} or {"error": "…"}.
 // Ends with its standard input.
 import { createInterface } from "node:readline";
+import axe from "axe-core";
 import { chromium } from "playwright-core";
 
 const PATIENCE = 15000; // ms until something that should happen counts as not happening
@@ -85,7 +86,12 @@ const commands = {
       if (document.querySelector(inline)) faults.push(`inline style or script: ${document.querySelector(inline).outerHTML.slice(0, 200)}`);
       return faults;
     });
-    return [...found, ...page.violations];
+    // Colour contrast, names, roles, landmarks: WCAG 2.2 A and AA, as far as a program can tell.
+    if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(axe.source);
+    const rules = { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] };
+    const { violations } = await page.evaluate((rules) => window.axe.run(document, rules), rules);
+    const unsound = violations.flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.html.slice(0, 120)} ${node.failureSummary}`));
+    return [...found, ...unsound, ...page.violations];
   },
 };
 

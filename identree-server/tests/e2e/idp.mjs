@@ -4,7 +4,8 @@
 //
 // Prints one line {"issuer": …} when it listens. Then takes one JSON command per line and answers each with one line:
 //   {"rotate": true}       new signing keys, published at once
-//   {"tamper": "issuer"}   each ID token from now on is signed anew with that one thing wrong; null ends it
+//   {"tamper": "issuer"}   each ID token from now on is signed anew with that one thing wrong ("old": a sign-in an
+//                          hour ago); null ends it
 // Ends with its standard input.
 import { createServer } from "node:http";
 import { createInterface } from "node:readline";
@@ -84,6 +85,7 @@ async function spoil(token) {
   const now = Math.floor(Date.now() / 1000);
   if (tamper === "issuer") claims.iss = `${claims.iss}/other`;
   if (tamper === "audience") claims.aud = "somebody-else";
+  if (tamper === "old") claims.auth_time = now - 3600;
   if (tamper === "nonce") claims.nonce = "another";
   if (tamper === "expired") Object.assign(claims, { iat: now - 7200, exp: now - 3600 });
   const { alg } = JSON.parse(Buffer.from(token.split(".")[0], "base64url"));

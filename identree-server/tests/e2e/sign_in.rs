@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::browser::Look;
+use crate::requester::Request;
 use crate::world::{Setup, World};
 
 #[test]
@@ -29,6 +30,25 @@ fn a_token_with_one_thing_wrong_is_not_accepted() {
     }
     world.provider(&json!({"tamper": null}));
     world.signed_in("ann", Look::PHONE);
+}
+
+#[test]
+fn who_signed_in_too_long_ago_signs_in_again_and_comes_back() {
+    let Some(world) = World::new(Setup::default()) else { return };
+    world.provider(&json!({"tamper": "old"}));
+    let page = world.signed_in("ann", Look::PHONE);
+    let sudo = Request::new("ann", "db1", &["psql"]).ask(&world);
+    page.goto(&sudo.url);
+    assert!(!page.has("#approve") && page.has("#deny"));
+    page.is_sound();
+    world.provider(&json!({"tamper": null}));
+    page.click("#decide a.button");
+    page.log_in("ann"); // the provider knows the browser and asks all the same
+    page.wait("#approve");
+    assert_eq!(page.url(), sudo.url);
+    page.decide("#approve");
+    page.wait("[data-state=approved]");
+    assert!(sudo.end().0);
 }
 
 #[test]

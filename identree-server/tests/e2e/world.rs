@@ -22,6 +22,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 const POLICIES: &str = r#"{"policies": [
     {"name": "two-people", "match_hosts": ["vault*"], "min_approvals": 2, "require_admin": true},
+    {"name": "fresh", "match_hosts": ["db*"], "require_fresh_oidc": "5m"},
     {"name": "default"}
 ]}"#;
 
@@ -79,7 +80,7 @@ impl World {
         let start_provider = || start_provider(provider_port, &url, setup.alg);
         let early = (!setup.provider_later).then(start_provider);
         let environment = environment(dir.path(), port, &url, &issuer, setup.question_life);
-        let hosts = ["web1", "vault1"].map(|host| (host, add_host(&environment, host)));
+        let hosts = ["web1", "vault1", "db1"].map(|host| (host, add_host(&environment, host)));
         let mut server = Server::start(&environment);
         server.wait_for("listening");
         let browser = Browser::start();
