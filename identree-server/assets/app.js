@@ -78,6 +78,7 @@
 
   const fetchPage = async (path) => {
     const answer = await fetch(path, { headers: { accept: "text/html" } });
+    if (answer.status >= 500) throw new Error(answer.status);
     return new DOMParser().parseFromString(await answer.text(), "text/html");
   };
 
@@ -104,17 +105,27 @@
     say(changed);
   };
 
+  // Only the tab that is looked at holds a request: browsers allow a handful per server, all tabs together.
+  let held = null;
+  const visible = async () => {
+    while (document.hidden) {
+      await new Promise((done) => document.addEventListener("visibilitychange", done, { once: true }));
+    }
+  };
+
   let round = 0;
   const follow = async () => {
     const mine = ++round;
     let pause = 1000;
     for (;;) {
+      await visible();
       const { question, revision, seen, state } = main().dataset;
       const list = "list" in main().dataset;
       if (mine !== round || (!list && state !== "pending")) return;
       const path = list ? `/state?seen=${seen}` : `${question}/state?seen=${revision}`;
       try {
-        const answer = await fetch(path, { cache: "no-store" });
+        held = new AbortController();
+        const answer = await fetch(path, { cache: "no-store", signal: held.signal });
         if (mine !== round) return;
         // The session has ended. Not a reload: that could sign in again with nobody there.
         if (answer.status === 401) { location.replace("/"); return; }
@@ -127,6 +138,7 @@
           await (list ? listChanged() : questionChanged(now));
         }
       } catch {
+        if (document.hidden) continue;
         await new Promise((done) => setTimeout(done, pause));
         pause = Math.min(pause * 2, 30000);
       }
@@ -143,7 +155,11 @@
   };
 
   setInterval(tick, 250);
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) { shown(); tick(); } });
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) { held?.abort(); return; }
+    shown();
+    tick();
+  });
   // Back from the browser's own cache: the page may be long out of date.
   window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
   start();

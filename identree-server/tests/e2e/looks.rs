@@ -31,6 +31,9 @@ fn every_page_at_every_size() {
     };
     let long = long.ask(&world);
     let own = Request::new("bob", "web1", &["systemctl", "restart", "postgresql@15-main.service"]).ask(&world);
+    // The longest names there are: 128 bytes for a person, a directory without a place to break.
+    let name: &'static str = Box::leak(format!("{}@example.org", "n".repeat(116)).into_boxed_str());
+    let wide = Request::new(name, "web1", &["true"]).ask(&world);
     let two = Request::new("ann", "vault1", &["vault", "operator", "step-down"]).ask(&world);
     page.goto(&world.url);
     page.wait("a.card:nth-of-type(1)");
@@ -38,6 +41,8 @@ fn every_page_at_every_size() {
 
     page.goto(&own.url);
     page.look_around("question-own");
+    page.goto(&wide.url);
+    page.look_around("question-wide");
     page.goto(&long.url);
     let shown = page.text("pre");
     assert!(
@@ -76,4 +81,5 @@ fn every_page_at_every_size() {
     assert!(own.end().0);
     assert!(!long.end().0);
     assert!(!two.interrupt().0);
+    assert!(!wide.interrupt().0);
 }
