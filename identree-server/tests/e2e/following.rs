@@ -36,8 +36,8 @@ fn the_list_follows() {
 #[test]
 fn the_page_says_that_the_time_is_over() {
     let Some(world) = World::new(Setup { question_life: "30s", ..Setup::default() }) else { return };
-    let sudo = Request::new("ann", "web1", &["sleep", "31"]).ask(&world);
     let page = world.signed_in("ann", Look::PHONE);
+    let sudo = Request::new("ann", "web1", &["sleep", "31"]).ask(&world);
     page.goto(&sudo.url);
     page.wait("#decide");
     let (granted, last) = sudo.end();
