@@ -345,6 +345,16 @@ impl Engine {
         self.0.directory.snapshot().is_member(person.name(), &self.0.settings.admin_groups, now)
     }
 
+    /// Whether the person would be an administrator if the directory's facts about them were not too old to be believed: to
+    /// such a person questions are missing that a new sign-in brings back.
+    pub fn is_aged_out_admin(&self, person: &Actor) -> bool {
+        let now = self.0.clock.now();
+        self.0.directory.snapshot().person(person.name()).is_some_and(|known| {
+            let admin = known.groups.iter().any(|group| self.0.settings.admin_groups.contains(group));
+            admin && !known.disabled && now >= known.groups_until
+        })
+    }
+
     fn may_see(&self, record: &ChallengeRecord, viewer: &Actor) -> bool {
         record.question().requester == *viewer.name() || self.is_admin(viewer)
     }

@@ -22,6 +22,14 @@ pub(super) struct Stream {
     tls: Option<Box<ClientConnection>>,
 }
 
+/// Where systems keep the bundle of their certificate authorities: Debian and Ubuntu, Fedora and RHEL, openSUSE, Alpine.
+const SYSTEM_ROOTS: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
 /// Whom to trust: the given authorities alone, else the system's.
 pub(super) fn tls_config(ca_pem: Option<&[u8]>) -> Result<Arc<ClientConfig>, TransportError> {
     let untrusted = |why: String| TransportError::Untrusted(why);
@@ -37,7 +45,9 @@ pub(super) fn tls_config(ca_pem: Option<&[u8]>) -> Result<Arc<ClientConfig>, Tra
             return Err(untrusted("IDENTREE_CA_CERT holds no certificate".into()));
         }
     } else {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        // At fixed places: what SSL_CERT_FILE says came through PAM's environment, and the caller must not choose.
+        let bundle = SYSTEM_ROOTS.iter().find_map(|path| CertificateDer::pem_file_iter(path).ok());
+        roots.add_parsable_certificates(bundle.into_iter().flatten().flatten());
         if roots.is_empty() {
             return Err(untrusted(
                 "this system has no certificate authorities; install ca-certificates or set IDENTREE_CA_CERT".into(),

@@ -60,6 +60,13 @@ pub async fn sign_in(State(layer): State<SignInLayer>, mut request: Request, nex
 #[derive(Debug)]
 pub struct NotSignedIn(String);
 
+impl NotSignedIn {
+    /// Back to this path of ours afterwards.
+    pub fn back_to(path: &str) -> Self {
+        Self(path.to_owned())
+    }
+}
+
 impl IntoResponse for NotSignedIn {
     fn into_response(self) -> Response {
         let query: String =

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use identree_core::actor::Actor;
@@ -28,7 +28,7 @@ use serde::Deserialize;
 use self::page::{Frame, ListPage, Objection, QuestionPage, ResultPage, WelcomePage, show};
 pub use self::problem::Problem;
 use self::view::Viewer;
-use crate::layer::sign_in::SignedIn;
+use crate::layer::sign_in::{NotSignedIn, SignedIn};
 use crate::login::Provider;
 
 /// How many settled questions the list shows.
@@ -61,11 +61,14 @@ pub async fn not_found() -> Problem {
     Problem::not_found()
 }
 
-async fn home(State(web): State<Web>, person: Option<SignedIn>) -> Response {
+async fn home(State(web): State<Web>, person: Option<SignedIn>, headers: HeaderMap) -> Response {
     let Some(person) = person else {
         let page = WelcomePage { frame: Frame::anonymous(), degraded: !web.provider.is_known() };
         return show(StatusCode::OK, &page);
     };
+    if let Some(renewal) = renewal(&web, &person.actor, "/", &headers) {
+        return renewal;
+    }
     let engine = &web.engine;
     let viewer = Viewer::of(engine, &person.actor);
     let waiting = engine.visible(&person.actor);
@@ -76,6 +79,14 @@ async fn home(State(web): State<Web>, person: Option<SignedIn>) -> Response {
         }
         Err(error) => cannot(&error),
     }
+}
+
+/// An administrator whose groups are too old to be believed signs in anew, usually without noticing, and returns to the
+/// page; otherwise questions would be missing without a word. Only where a person goes, never for what a script fetches.
+fn renewal(web: &Web, person: &Actor, path: &str, headers: &HeaderMap) -> Option<Response> {
+    let goes = headers.get("sec-fetch-mode").is_none_or(|mode| mode == "navigate");
+    (goes && web.engine.is_aged_out_admin(person) && web.provider.is_known())
+        .then(|| NotSignedIn::back_to(path).into_response())
 }
 
 /// The question under an address, which holds its code or its id, if the person may see it.
@@ -89,10 +100,13 @@ async fn find(engine: &Engine, key: &str, viewer: &Actor) -> Result<Option<Arc<C
     }
 }
 
-async fn question(State(web): State<Web>, Path(key): Path<String>, person: SignedIn) -> Response {
+async fn question(State(web): State<Web>, Path(key): Path<String>, person: SignedIn, headers: HeaderMap) -> Response {
     let record = match find(&web.engine, &key, &person.actor).await {
         Ok(Some(record)) => record,
-        Ok(None) => return Problem::not_found().into_response(),
+        Ok(None) => {
+            let renewal = renewal(&web, &person.actor, &format!("/approve/{key}"), &headers);
+            return renewal.unwrap_or_else(|| Problem::not_found().into_response());
+        }
         Err(error) => return cannot(&error),
     };
     let viewer = Viewer::of(&web.engine, &person.actor);

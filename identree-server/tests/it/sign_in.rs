@@ -156,6 +156,27 @@ async fn signing_in_again_ends_the_session_before() {
 }
 
 #[tokio::test]
+async fn an_administrator_whose_groups_are_too_old_signs_in_anew_where_questions_would_be_missing() {
+    let provider = Scripted::start().await;
+    let rig = Rig::with_issuer(&provider.issuer, None).await;
+    let begun = begin(&rig).await;
+    let mut ada = claims(&provider, &begun);
+    ada["preferred_username"] = "ada".into();
+    *provider.token.lock().unwrap() = signed(1, &ada);
+    let cookie = back(&rig, &provider, &begun).await.header(header::SET_COOKIE).split(';').next().unwrap().to_owned();
+    let code = rig.ask(1).await.user_code.unwrap();
+    let page = format!("/approve/{}", code.as_str());
+    assert_eq!(rig.get("/", Some(&cookie)).await.status, StatusCode::OK);
+    rig.clock.advance(identree_server::login::GROUPS_LIVE);
+    let answer = rig.get("/", Some(&cookie)).await;
+    assert_eq!(answer.header(header::LOCATION), "/sessions/login?return_to=%2F");
+    let answer = rig.get(&page, Some(&cookie)).await;
+    assert_eq!(answer.header(header::LOCATION), format!("/sessions/login?return_to=%2Fapprove%2F{}", code.as_str()));
+    let (ann, _) = rig.session("ann").await;
+    assert_eq!(rig.get("/", Some(&ann)).await.status, StatusCode::OK, "others are left alone");
+}
+
+#[tokio::test]
 async fn a_provider_reached_inside_under_another_address_is_believed_by_its_public_name_only() {
     let public = "https://id.example.test";
     let (inside, provider) = Scripted::known_as(Some(public)).await;
