@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use identree_pam::facts::{PamItems, Phase};
+use identree_pam::facts::{PamItems, Phase, each_once};
 use identree_pam::terminal::{Stdout, Terminal as _};
 use identree_pam::{Place, claims, config, gate, hygiene, transport};
 
@@ -63,7 +63,7 @@ fn at_the_gate(config: &Path) -> ExitCode {
     if rustix::process::getppid() != Some(parent) {
         return ExitCode::from(5);
     }
-    let phase = match Phase::from_variables(pam_variable) {
+    let phase = match each_once(names()).and_then(|()| Phase::from_variables(pam_variable)) {
         Ok(Some(phase)) => phase,
         Ok(None) => return ExitCode::SUCCESS,
         Err(error) => {
@@ -78,6 +78,11 @@ fn at_the_gate(config: &Path) -> ExitCode {
 
 fn place(config: &Path) -> Place<'_> {
     Place { config, claims: Path::new(claims::DIRECTORY), owner: rustix::process::geteuid().as_raw() }
+}
+
+#[expect(clippy::disallowed_methods, reason = "names alone, to see that PAM's stand there once")]
+fn names() -> impl Iterator<Item = OsString> {
+    std::env::vars_os().map(|(name, _)| name)
 }
 
 #[expect(clippy::disallowed_methods, reason = "PAM_* is how pam_exec speaks; nothing else of the environment is read")]

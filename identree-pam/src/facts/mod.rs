@@ -12,7 +12,7 @@ use identree_core::id::{NameError, UnixGroup, UserName};
 use identree_core::text::visible;
 use nix::unistd::{Gid, Group, Uid, User};
 
-pub use self::pam::{PamError, PamItems, Phase, Program};
+pub use self::pam::{PamError, PamItems, Phase, Program, each_once};
 
 /// The longest reason that is passed on, in characters.
 const MAX_REASON_CHARS: usize = 500;

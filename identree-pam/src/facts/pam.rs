@@ -45,6 +45,9 @@ pub enum PamError {
     /// Not started by `pam_exec`, or with a value that is not text.
     #[error("{0} is missing or not text: this program is started by pam_exec, see identree-pam --help")]
     Variable(&'static str),
+    /// Set twice: by PAM, and by whatever filled PAM's environment before. Which of both would count is chance.
+    #[error("{0} is set twice; let no PAM module put PAM_* names into the environment (pam_env, user_readenv)")]
+    Repeated(String),
     /// A phase that is not known.
     #[error("unknown PAM phase '{0}'")]
     Phase(String),
@@ -86,6 +89,21 @@ impl PamItems {
     }
 }
 
+/// Refuses an environment in which a `PAM_*` name stands twice.
+///
+/// # Errors
+/// [`PamError::Repeated`] with the first such name.
+pub fn each_once(names: impl Iterator<Item = OsString>) -> Result<(), PamError> {
+    let mut seen = std::collections::BTreeSet::new();
+    for name in names.filter(|name| name.as_encoded_bytes().starts_with(b"PAM_")) {
+        let shown = visible(&name.to_string_lossy()).into_owned();
+        if !seen.insert(name) {
+            return Err(PamError::Repeated(shown));
+        }
+    }
+    Ok(())
+}
+
 /// The variable's text, if it is set and not empty.
 fn filled(get: impl Fn(&str) -> Option<OsString>, name: &'static str) -> Result<Option<String>, PamError> {
     let text = get(name).map(|value| value.into_string().map_err(|_| PamError::Variable(name))).transpose()?;
@@ -117,6 +135,13 @@ mod tests {
         }
         assert!(matches!(Phase::from_variables(variables(&[("PAM_TYPE", "x")])), Err(PamError::Phase(_))));
         assert_eq!(Phase::from_variables(variables(&[])), Err(PamError::Variable("PAM_TYPE")));
+    }
+
+    #[test]
+    fn no_name_of_pam_stands_twice() {
+        let names = |names: &'static [&'static str]| each_once(names.iter().map(OsString::from));
+        assert_eq!(names(&["PAM_TYPE", "PAM_USER", "HOME", "HOME"]), Ok(()));
+        assert_eq!(names(&["PAM_TYPE", "PAM_USER", "PAM_TYPE"]), Err(PamError::Repeated("PAM_TYPE".into())));
     }
 
     #[test]
