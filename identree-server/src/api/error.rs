@@ -19,9 +19,6 @@ macro_rules! problems {
             $($(#[doc = $doc])* pub const fn $fn() -> Self {
                 Self { status: StatusCode::$status, name: $name, title: $title, detail: None }
             })*
-
-            /// The names of all problems, for the documentation.
-            pub const NAMES: &'static [&'static str] = &[$($name,)*];
         }
     };
 }

@@ -16,7 +16,7 @@ const DEFAULT_TOML_FILE: &str = "/etc/identree/config.toml";
 /// What was found: the value of each set name, with where it stands.
 #[derive(Debug, Default)]
 pub struct Found {
-    values: BTreeMap<&'static str, (String, String)>,
+    values: BTreeMap<String, (String, String)>,
     /// What is wrong.
     pub problems: Vec<Problem>,
     /// What is odd, but does not stop the start.
@@ -79,7 +79,7 @@ impl Found {
                 continue;
             }
             match known(name) {
-                Some(name) => self.set(name, value, "the environment"),
+                Some(name) => self.set(&name, value, "the environment"),
                 None => self.warnings.push(unknown(name)),
             }
         }
@@ -102,7 +102,7 @@ impl Found {
             let quoted = |q: char| value.strip_prefix(q).and_then(|value| value.strip_suffix(q));
             let value = quoted('"').or_else(|| quoted('\'')).unwrap_or(value);
             match known(name.trim()) {
-                Some(name) => self.set(name, value, &place),
+                Some(name) => self.set(&name, value, &place),
                 None => self.problem(place, unknown(name.trim())),
             }
         }
@@ -138,15 +138,15 @@ impl Found {
         }
     }
 
-    fn set(&mut self, name: &'static str, value: &str, place: &str) {
-        self.values.insert(name, (value.to_owned(), place.to_owned()));
+    fn set(&mut self, name: &str, value: &str, place: &str) {
+        self.values.insert(name.to_owned(), (value.to_owned(), place.to_owned()));
     }
 
     /// Replaces each `NAME_FILE` by the file's content, without the line's end.
     fn secret_files(&mut self) {
         for entry in TABLE.iter().filter(|entry| entry.kind == Kind::Secret) {
             let twin = twin(entry.name);
-            let Some((path, place)) = self.values.remove(twin) else { continue };
+            let Some((path, place)) = self.values.remove(&twin) else { continue };
             if self.values.contains_key(entry.name) {
                 self.problem(place, format!("{} and {twin} are both set; remove one", entry.name));
                 continue;
@@ -160,20 +160,17 @@ impl Found {
 }
 
 /// The known spelling of a name, `_FILE` twins of secrets included.
-fn known(name: &str) -> Option<&'static str> {
+fn known(name: &str) -> Option<String> {
     if let Some(entry) = table::find(name) {
-        return Some(entry.name);
+        return Some(entry.name.to_owned());
     }
     let secret = table::find(name.strip_suffix("_FILE")?).filter(|entry| entry.kind == Kind::Secret)?;
     Some(twin(secret.name))
 }
 
-/// The name of the `_FILE` twin. There is one for each secret of the table, made once.
-fn twin(name: &'static str) -> &'static str {
-    static TWINS: std::sync::LazyLock<BTreeMap<&'static str, &'static str>> = std::sync::LazyLock::new(|| {
-        TABLE.iter().map(|entry| (entry.name, &*format!("{}_FILE", entry.name).leak())).collect()
-    });
-    TWINS.get(name).copied().unwrap_or(name)
+/// The name of a secret's `_FILE` twin.
+fn twin(name: &str) -> String {
+    format!("{name}_FILE")
 }
 
 fn unknown(name: &str) -> String {

@@ -43,7 +43,7 @@ pub struct SqliteStore {
 
 impl SqliteStore {
     /// The name of the file that [`SqliteStore::open_in`] uses.
-    pub const FILE_NAME: &'static str = "identree.sqlite3";
+    pub const FILE_NAME: &'static str = "identree.db";
 
     /// Opens the file, creating it with mode 0600 if it is missing, and brings its schema up to date. The directory must
     /// exist. Files up to 64 MiB are checked for damage as a whole, larger ones only where they are read.
