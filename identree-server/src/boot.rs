@@ -20,6 +20,7 @@ use crate::api::health::Health;
 use crate::config::{HostSettings, Settings};
 use crate::decision_key::{self, DecisionKeyError};
 use crate::hosts::Hosts;
+use crate::layer::client_ip::ClientIpLayer;
 use crate::layer::cookie::Cookies;
 use crate::layer::csrf::Csrf;
 use crate::layer::headers::SecurityHeaders;
@@ -144,6 +145,7 @@ impl Server {
             health: Health { engine: engine.clone(), provider: Arc::clone(&provider), insecure },
             csrf: Csrf { origins: Arc::new([external_url.origin().ascii_serialization()]) },
             headers: SecurityHeaders { https },
+            client_ip: ClientIpLayer { proxies: settings.trusted_proxies.clone() },
         });
         Ok(Self { engine, hosts, provider, router, plain, tls })
     }

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
@@ -17,6 +17,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
+use tower::Layer as _;
+
+use crate::layer::client_ip::PeerAddress;
 
 /// A client that has not sent its headers, or finished its handshake, by then is dropped.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -112,9 +115,9 @@ impl Listener {
                 accepted = self.tcp.accept() => accepted,
             };
             match stream {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     let (router, tls, watcher) = (router.clone(), self.tls.clone(), graceful.watcher());
-                    tokio::spawn(async move { connection(stream, tls, router, watcher).await });
+                    tokio::spawn(async move { connection((stream, peer), tls, router, watcher).await });
                 }
                 Err(error) => {
                     // Out of descriptors, or a client that left already: go on, but never in a tight loop.
@@ -133,22 +136,33 @@ async fn nap(pause: Duration) {
     tokio::time::sleep(pause).await;
 }
 
-async fn connection(stream: TcpStream, tls: Option<TlsAcceptor2>, router: Router, watcher: Watcher) {
+async fn connection(
+    (stream, peer): (TcpStream, SocketAddr),
+    tls: Option<TlsAcceptor2>,
+    router: Router,
+    watcher: Watcher,
+) {
     let _ = stream.set_nodelay(true);
     match tls {
-        None => talk(stream, router, watcher).await,
+        None => talk(stream, peer, router, watcher).await,
         Some(TlsAcceptor2(acceptor)) => match tokio::time::timeout(HEADER_TIMEOUT, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => talk(stream, router, watcher).await,
+            Ok(Ok(stream)) => talk(stream, peer, router, watcher).await,
             Ok(Err(error)) => tracing::debug!(error = &error as &dyn std::error::Error, "a TLS handshake failed"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
         },
     }
 }
 
-async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, router: Router, watcher: Watcher) {
+async fn talk(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: SocketAddr,
+    router: Router,
+    watcher: Watcher,
+) {
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(32 * 1024);
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).into_owned();
+    let service = Extension(PeerAddress(peer)).layer(router);
+    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).into_owned();
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(error, "a connection ended early");
     }

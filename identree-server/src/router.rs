@@ -5,6 +5,7 @@ use axum::middleware::from_fn_with_state;
 
 use crate::api::health::{self, Health};
 use crate::api::{self, HostApi};
+use crate::layer::client_ip::ClientIpLayer;
 use crate::layer::csrf::{Csrf, csrf};
 use crate::layer::headers::{SecurityHeaders, headers};
 use crate::layer::host_auth::HostAuth;
@@ -30,16 +31,18 @@ pub struct Rooms {
     pub csrf: Csrf,
     /// What pages tell the browser.
     pub headers: SecurityHeaders,
+    /// Which proxies tell a client's address.
+    pub client_ip: ClientIpLayer,
 }
 
 /// | routes | outermost layer … innermost |
 /// |---|---|
-/// | all | trace (request id) |
+/// | all | `client_ip` → trace (request id) |
 /// | `/`, `/approve/{code}`, `/api/challenges/…`, assets; `/sessions/login`, `/callback`, `/signout` | headers → `sign_in` → csrf |
 /// | `/api/challenge…` | `host_auth` alone: ten thousand waiting requests rest there |
 /// | `/livez`, `/readyz`, `/healthz` | none |
 pub fn router(rooms: Rooms) -> Router {
-    let Rooms { hosts, host_auth, login, web, health, csrf: forms, headers: tells } = rooms;
+    let Rooms { hosts, host_auth, login, web, health, csrf: forms, headers: tells, client_ip } = rooms;
     let parts = login.parts.clone();
     let browser = SignInLayer { sessions: login.sessions.clone(), cookies: login.cookies };
     let pages = Router::new()
@@ -54,4 +57,5 @@ pub fn router(rooms: Rooms) -> Router {
         .merge(api::hosts(hosts, host_auth))
         .merge(pages)
         .layer(from_fn_with_state(parts, trace))
+        .layer(client_ip)
 }

@@ -14,6 +14,7 @@ use identree_core::text::visible;
 use url::Url;
 
 pub use self::source::{Found, read};
+use crate::layer::client_ip::TrustedProxies;
 
 /// What is wrong with one setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +53,8 @@ pub struct Settings {
     pub external_url: Url,
     /// `IDENTREE_INSTALL_URL`.
     pub install_url: Option<Url>,
+    /// `IDENTREE_TRUSTED_PROXIES`.
+    pub trusted_proxies: TrustedProxies,
     /// `IDENTREE_SHARED_SECRET`.
     pub master: MasterSecret,
     /// `IDENTREE_CHALLENGE_TTL`.
@@ -140,6 +143,7 @@ impl Reader<'_> {
             self.problem("IDENTREE_EXTERNAL_URL", text);
         }
         let install_url = self.url("IDENTREE_INSTALL_URL");
+        let trusted_proxies = self.trusted_proxies();
         let master = self.master();
         let question_life =
             self.duration("IDENTREE_CHALLENGE_TTL", Duration::from_secs(30)..=Duration::from_secs(86_400));
@@ -157,6 +161,7 @@ impl Reader<'_> {
             tls_files,
             external_url: external_url?.0,
             install_url: install_url.map(|(url, _)| url),
+            trusted_proxies,
             master: master?,
             question_life: question_life?,
             admin_groups,
@@ -284,6 +289,16 @@ impl Reader<'_> {
             }
         }
         groups
+    }
+
+    fn trusted_proxies(&mut self) -> TrustedProxies {
+        let name = "IDENTREE_TRUSTED_PROXIES";
+        let text = self.text(name).unwrap_or_default();
+        let networks = text.split(',').map(str::trim).filter(|network| !network.is_empty());
+        TrustedProxies::parse(networks).unwrap_or_else(|error| {
+            self.problem(name, error.to_string());
+            TrustedProxies::default()
+        })
     }
 
     fn tls_files(&mut self, needed: bool) -> Option<(PathBuf, PathBuf)> {

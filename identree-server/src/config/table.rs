@@ -105,6 +105,13 @@ pub const TABLE: &[Entry] = &[
         "Where hosts reach this server; the external URL unless set.",
     ),
     used(
+        "IDENTREE_TRUSTED_PROXIES",
+        "server.trusted_proxies",
+        List,
+        "",
+        "Addresses and networks (10.0.0.0/8) of the proxies whose X-Forwarded-For tells a client's address.",
+    ),
+    used(
         "IDENTREE_SHARED_SECRET",
         "",
         Secret,

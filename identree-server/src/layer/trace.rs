@@ -9,6 +9,7 @@ use identree_core::rng::bytes;
 use identree_core::text::{hex, visible};
 use tracing::Instrument as _;
 
+use super::client_ip::ClientAddress;
 use crate::parts::Parts;
 
 /// The header that names a request.
@@ -20,7 +21,8 @@ pub async fn trace(State(parts): State<Parts>, request: Request, next: Next) -> 
     let sent = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(plain);
     let id = sent.map_or_else(|| hex(&bytes::<8>(&*parts.entropy)), str::to_owned);
     let path = visible(request.uri().path()).into_owned();
-    let span = tracing::info_span!("request", id, method = %request.method(), path);
+    let client = request.extensions().get::<ClientAddress>().map(|client| tracing::field::display(client.0));
+    let span = tracing::info_span!("request", id, method = %request.method(), path, client);
     let began = parts.now();
     let mut response = next.run(request).instrument(span.clone()).await;
     let duration_ms = u64::try_from(parts.now().since(began).as_millis()).unwrap_or(u64::MAX);

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use identree_core::actor::{Actor, Strength};
-use identree_core::audit::EventKind;
+use identree_core::audit::{AuditEvent, EventKind};
 use identree_core::canon::sha256;
 use identree_core::id::UserName;
 use identree_core::rng::bytes;
@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::people::{LinkError, People};
 use super::provider::{Identity, Provider, ProviderError};
+use crate::layer::client_ip::ClientAddress;
 use crate::layer::cookie::{Cookie, Cookies};
 use crate::layer::sign_in::SignedIn;
 use crate::parts::Parts;
@@ -145,6 +146,9 @@ async fn begin(
     Ok(([(header::SET_COOKIE, set)], Redirect::to(authorization.url.as_str())).into_response())
 }
 
+/// Where a request came from.
+type Whence = Option<Extension<ClientAddress>>;
+
 #[derive(Deserialize)]
 struct Back {
     state: Option<String>,
@@ -157,6 +161,7 @@ async fn back(
     State(login): State<Login>,
     Query(query): Query<Back>,
     before: Option<SignedIn>,
+    client: Whence,
     headers: HeaderMap,
 ) -> Result<Response, SignInFailure> {
     let state = query.state.ok_or(SignInFailure::NotBegunHere)?;
@@ -165,20 +170,20 @@ async fn back(
     // RFC 9207: an answer that names its issuer must name ours, and a provider that says it names itself must do so.
     let names_another = |issuer: &str| issuer != login.provider.issuer();
     if query.iss.as_deref().map_or_else(|| login.provider.names_itself(), names_another) {
-        return Err(login.failed("the answer names another issuer", None).await);
+        return Err(login.failed("the answer names another issuer", client).await);
     }
     if let Some(error) = query.error {
         let error: String = identree_core::text::visible(&error).chars().take(100).collect();
-        login.record_failure(&error, None).await;
+        login.record_failure(&error, None, client).await;
         return Err(SignInFailure::Refused(error));
     }
     let code = query.code.ok_or(SignInFailure::NotBegunHere)?;
     let identity = match login.provider.redeem(code, under_way.verifier, under_way.nonce).await {
         Ok(identity) => identity,
         Err(ProviderError::Unavailable(_)) => return Err(SignInFailure::ProviderDown),
-        Err(error) => return Err(login.failed(&error.to_string(), None).await),
+        Err(error) => return Err(login.failed(&error.to_string(), client).await),
     };
-    let (token, _) = login.admit(&identity).await?;
+    let (token, _) = login.admit(&identity, client).await?;
     // The browser forgets its earlier session here, so nobody else may go on with it.
     if let Some(SignedIn { session, .. }) = before {
         login.sessions.end(&session).await?;
@@ -215,12 +220,16 @@ impl Login {
     }
 
     /// Links the person and begins their session, in one commit with its event.
-    async fn admit(&self, identity: &Identity) -> Result<(crate::session::SessionToken, UserName), SignInFailure> {
+    async fn admit(
+        &self,
+        identity: &Identity,
+        client: Whence,
+    ) -> Result<(crate::session::SessionToken, UserName), SignInFailure> {
         let linked = match self.people.link(identity).await {
             Ok(linked) => linked,
             Err(LinkError::Store(error)) => return Err(error.into()),
             Err(error) => {
-                self.record_failure(&error.to_string(), Some(identity)).await;
+                self.record_failure(&error.to_string(), Some(identity), client).await;
                 return Err(SignInFailure::NotLinked(error.to_string()));
             }
         };
@@ -232,7 +241,7 @@ impl Login {
         let actor = Actor::vouched(BY, name.clone(), proven_at, Strength::SignedIn);
         let mut event = self.parts.event(EventKind::SignedIn).by(&actor);
         event.subject = Some(name.clone());
-        let event = event.with("auth_time", proven_at.to_string());
+        let event = from(client, event.with("auth_time", proven_at.to_string()));
         match self.parts.store.commit(batch.and(change, Some(event))).await {
             Ok(()) => {}
             // Two sign-ins of one new person at the same moment: the second begins again.
@@ -243,21 +252,29 @@ impl Login {
         Ok((token, name))
     }
 
-    async fn failed(&self, why: &str, identity: Option<&Identity>) -> SignInFailure {
+    async fn failed(&self, why: &str, client: Whence) -> SignInFailure {
         tracing::warn!(why, "a sign-in was not accepted");
-        self.record_failure(why, identity).await;
+        self.record_failure(why, None, client).await;
         SignInFailure::NotAccepted
     }
 
-    async fn record_failure(&self, why: &str, identity: Option<&Identity>) {
+    async fn record_failure(&self, why: &str, identity: Option<&Identity>, client: Whence) {
         let why: String = why.chars().take(500).collect();
-        let mut event = self.parts.event(EventKind::SignInFailed).with("why", why);
+        let mut event = from(client, self.parts.event(EventKind::SignInFailed).with("why", why));
         if let Some(identity) = identity {
             event = event.with("issuer", identity.issuer.clone()).with("sub", identity.subject.clone());
         }
         if let Err(error) = self.parts.store.commit(Batch::event(event)).await {
             tracing::error!(error = &error as &dyn std::error::Error, "a failed sign-in could not be recorded");
         }
+    }
+}
+
+/// The event with the address it came from, where that is known.
+fn from(client: Whence, event: AuditEvent) -> AuditEvent {
+    match client {
+        Some(Extension(ClientAddress(address))) => event.with("address", address.to_string()),
+        None => event,
     }
 }
 

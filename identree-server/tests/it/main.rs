@@ -5,6 +5,7 @@
 mod browser;
 mod health;
 mod host_api;
+mod listen;
 mod pages;
 mod process;
 mod sign_in;
@@ -28,6 +29,7 @@ use identree_core::wire::v1;
 use identree_server::api::HostApi;
 use identree_server::api::health::Health;
 use identree_server::hosts::Hosts;
+use identree_server::layer::client_ip::{ClientIpLayer, PeerAddress, TrustedProxies};
 use identree_server::layer::cookie::Cookies;
 use identree_server::layer::csrf::Csrf;
 use identree_server::layer::headers::SecurityHeaders;
@@ -42,6 +44,8 @@ use url::Url;
 
 const ORIGIN: &str = "http://127.0.0.1:8090";
 const AUTHORITY: &str = "127.0.0.1:8090";
+/// The one proxy whose word on a client's address counts.
+const PROXY: &str = "10.0.0.1";
 
 /// A server with one host, `web1`.
 struct Rig {
@@ -128,6 +132,7 @@ impl Rig {
             health: Health { engine: engine.clone(), provider, insecure: Arc::new([]) },
             csrf: Csrf { origins: Arc::new([ORIGIN.to_owned()]) },
             headers: SecurityHeaders { https: false },
+            client_ip: ClientIpLayer { proxies: TrustedProxies::parse([PROXY]).unwrap() },
         });
         let web1 = HostName::parse("web1").unwrap();
         let secret = hosts.add(&web1, None, None, None).await.unwrap();
@@ -144,6 +149,13 @@ impl Rig {
             request = request.header(header::COOKIE, cookie);
         }
         self.send(request.body(Body::empty()).unwrap()).await
+    }
+
+    /// The same request as it arrives on a connection from `peer`, which says whom it forwards.
+    async fn send_from(&self, peer: &str, forwarded_for: &str, mut request: Request<Body>) -> Answer {
+        request.extensions_mut().insert(PeerAddress((peer.parse::<std::net::IpAddr>().unwrap(), 4711).into()));
+        request.headers_mut().insert("x-forwarded-for", forwarded_for.parse().unwrap());
+        self.send(request).await
     }
 
     /// A question of `ann` on `web1` under this nonce.

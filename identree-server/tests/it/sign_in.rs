@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use url::Url;
 
-use crate::{Answer, Rig};
+use crate::{Answer, PROXY, Rig};
 
 /// Says what it is told to say.
 #[derive(Clone)]
@@ -137,6 +137,24 @@ async fn a_right_token_signs_in_once_and_returns_to_the_page() {
     assert_eq!(back(&rig, &provider, &begun).await.status, StatusCode::BAD_REQUEST, "a replayed callback");
     let kinds: Vec<_> = rig.journal().await.iter().map(|event| event.kind).collect();
     assert_eq!(kinds, [EventKind::HostAdded, EventKind::PersonLinked, EventKind::SignedIn]);
+}
+
+#[tokio::test]
+async fn the_record_says_from_where() {
+    let provider = Scripted::start().await;
+    let rig = Rig::with_issuer(&provider.issuer, None).await;
+    for peer in [PROXY, "192.0.2.9"] {
+        let begun = begin(&rig).await;
+        *provider.token.lock().unwrap() = signed(1, &claims(&provider, &begun));
+        let uri = format!("/callback?code=c&state={}&iss={}", begun.state, provider.issuer);
+        let request = Request::get(uri).header(header::COOKIE, &begun.cookie).body(Body::empty()).unwrap();
+        let answer = rig.send_from(peer, "203.0.113.5, 192.0.2.7", request).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text());
+        let journal = rig.journal().await;
+        let signed_in = journal.iter().rfind(|event| event.kind == EventKind::SignedIn).unwrap();
+        let expected = if peer == PROXY { "192.0.2.7" } else { peer };
+        assert_eq!(signed_in.details["address"], expected, "only the proxy may name another address than its own");
+    }
 }
 
 #[tokio::test]

@@ -26,6 +26,7 @@ use super::{DevArgs, DevError};
 use crate::boot::Server;
 use crate::config::Settings;
 use crate::devidp::{Client, DevIdpError, DevProvider, Persona};
+use crate::layer::client_ip::TrustedProxies;
 use crate::listen::Listener;
 
 /// The name this machine is registered under.
@@ -144,6 +145,7 @@ fn settings(place: &Place, certificates: &Certificates, ports: Ports, secret: &s
         tls_files: Some((certificates.cert.clone(), certificates.key.clone())),
         external_url: url(ports.plain)?,
         install_url: None,
+        trusted_proxies: TrustedProxies::default(),
         master: master(place)?,
         question_life: QUESTION_LIFE,
         admin_groups: vec![GroupName::parse(Persona::ADMIN_GROUP)?],
