@@ -83,11 +83,11 @@ fn verdict(verdict: &Verdict) -> Vec<String> {
         Verdict::Refused(answer) => {
             let because = answer.extra("reason").map(|reason| format!(": {}", visible(reason))).unwrap_or_default();
             let by = answer.extra("by").map(|by| format!(" by {}", visible(by))).unwrap_or_default();
-            let rule = answer.extra("rule").map(|rule| format!(" '{}'", visible(rule))).unwrap_or_default();
+            let rule = answer.extra("rule").map(|rule| format!(" by rule '{}'", visible(rule))).unwrap_or_default();
             one(match answer.decision {
                 Decision::Expired => "nobody answered in time; run the command again to ask again".into(),
                 Decision::Cancelled => format!("the question was taken back{by}{because}"),
-                Decision::Refused => format!("refused by rule{rule}{because}"),
+                Decision::Refused => format!("refused{rule}{because}"),
                 Decision::Denied | Decision::Granted => format!("denied{by}{because}"),
             })
         }

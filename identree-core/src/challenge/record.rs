@@ -67,6 +67,9 @@ pub enum State {
     Pending {
         /// Approvals so far, one per person.
         votes: Vec<CastVote>,
+        /// How often a wrong number was typed, by anybody.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        wrong_numbers: u32,
     },
     /// Answered, for good.
     Settled {
@@ -137,7 +140,7 @@ pub struct AlreadySettled;
 impl ChallengeRecord {
     /// A new question that waits.
     pub const fn pending(question: Question) -> Self {
-        Self { question, state: State::Pending { votes: Vec::new() }, revision: 1 }
+        Self { question, state: State::Pending { votes: Vec::new(), wrong_numbers: 0 }, revision: 1 }
     }
 
     /// A new question that a rule settles at once.
@@ -168,7 +171,9 @@ impl ChallengeRecord {
     /// The approvals so far; of a granted question, those that granted it.
     pub fn votes(&self) -> &[CastVote] {
         match &self.state {
-            State::Pending { votes } | State::Settled { how: Settled::Granted(GrantedBy::Votes(votes)), .. } => votes,
+            State::Pending { votes, .. } | State::Settled { how: Settled::Granted(GrantedBy::Votes(votes)), .. } => {
+                votes
+            }
             State::Settled { .. } => &[],
         }
     }
@@ -191,7 +196,7 @@ impl ChallengeRecord {
     /// # Errors
     /// [`AlreadySettled`] in every final state.
     pub fn approve(self, vote: CastVote, need: u32) -> Result<Self, AlreadySettled> {
-        let State::Pending { mut votes } = self.state else {
+        let State::Pending { mut votes, wrong_numbers } = self.state else {
             return Err(AlreadySettled);
         };
         let at = vote.at;
@@ -201,8 +206,28 @@ impl ChallengeRecord {
         let state = if enough {
             State::Settled { at, how: Settled::Granted(GrantedBy::Votes(votes)) }
         } else {
-            State::Pending { votes }
+            State::Pending { votes, wrong_numbers }
         };
+        Ok(Self { question: self.question, state, revision: self.revision + 1 })
+    }
+
+    /// How often a wrong number was typed while it waited.
+    pub const fn wrong_numbers(&self) -> u32 {
+        match &self.state {
+            State::Pending { wrong_numbers, .. } => *wrong_numbers,
+            State::Settled { .. } => 0,
+        }
+    }
+
+    /// One more wrong number; the question goes on waiting.
+    ///
+    /// # Errors
+    /// [`AlreadySettled`] in every final state.
+    pub fn mistyped(self) -> Result<Self, AlreadySettled> {
+        let State::Pending { votes, wrong_numbers } = self.state else {
+            return Err(AlreadySettled);
+        };
+        let state = State::Pending { votes, wrong_numbers: wrong_numbers.saturating_add(1) };
         Ok(Self { question: self.question, state, revision: self.revision + 1 })
     }
 
@@ -276,6 +301,11 @@ impl ChallengeRecord {
             extras,
         })
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// The ends that are not a yes.

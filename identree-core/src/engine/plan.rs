@@ -16,6 +16,10 @@ use crate::time::Timestamp;
 /// The longest reason of an approver, in characters.
 const MAX_REASON_CHARS: usize = 500;
 
+/// The last wrong number that is forgiven is the one before this. Six digits guessed five times are right once in 200,000;
+/// who may type a number may deny the question anyway, so the end takes nothing from anybody.
+const MAX_WRONG_NUMBERS: u32 = 5;
+
 /// A change to commit, and the state it leads to. There is no constructor without an event.
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -165,8 +169,13 @@ pub(super) fn vote(record: &ChallengeRecord, ballot: &Ballot<'_>, facts: &Facts<
     }
     let requirement = required(question, current);
     let role = Role { own, admin };
-    if let Some(refusal) = objection(record, by, number.as_deref(), role, &requirement, now) {
-        return refuse(refusal);
+    match objection(record, by, number.as_deref(), role, &requirement, now) {
+        // Without a number nothing was guessed.
+        Some(VoteRefusal::WrongNumber) if number.as_deref().is_some_and(|number| !number.trim().is_empty()) => {
+            return mistyped(record, by, event, now);
+        }
+        Some(refusal) => return refuse(refusal),
+        None => {}
     }
     let cast = CastVote { by: by.name().clone(), at: now, reason: reason.map(str::to_owned) };
     let Ok(next) = record.clone().approve(cast, requirement.approvals.get()) else {
@@ -228,6 +237,28 @@ fn deny(record: &ChallengeRecord, by: &Actor, reason: Option<&str>, event: Event
     let next = record.clone().end(now, how).ok()?;
     let event = about(record.question(), event, now, EventKind::ChallengeDenied).by(by);
     Some(Plan::advance(next, with_reason(event, reason)))
+}
+
+/// Counts a wrong number; with the last one the question ends.
+fn mistyped(record: &ChallengeRecord, by: &Actor, event: EventId, now: Timestamp) -> Planned {
+    let (question, refusal) = (record.question(), VoteRefusal::WrongNumber);
+    let count = record.wrong_numbers().saturating_add(1);
+    if count >= MAX_WRONG_NUMBERS {
+        let text = format!("a wrong number was typed {count} times");
+        let ended = about(question, event, now, EventKind::ChallengeRefused).by(by).with("text", text.clone());
+        return match record.clone().end(now, NotGranted::Refused { rule: None, text }) {
+            Ok(next) => Planned::Change(Plan::advance(next, ended)),
+            Err(_) => refuse(record, by, VoteRefusal::AlreadySettled, event, now),
+        };
+    }
+    let counted = about(question, event, now, EventKind::VoteRefused)
+        .by(by)
+        .with("why", refusal.as_str())
+        .with("count", count.to_string());
+    match record.clone().mistyped() {
+        Ok(next) => Planned::ChangeAndRefuse(Plan::advance(next, counted), refusal),
+        Err(_) => refuse(record, by, VoteRefusal::AlreadySettled, event, now),
+    }
 }
 
 fn refuse(record: &ChallengeRecord, by: &Actor, refusal: VoteRefusal, event: EventId, now: Timestamp) -> Planned {

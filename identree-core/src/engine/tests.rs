@@ -174,6 +174,41 @@ async fn an_administrator_types_the_number_for_somebody_elses_question() {
 }
 
 #[tokio::test]
+async fn five_wrong_numbers_end_the_question_whoever_typed_them() {
+    let world = world(ask_from(Requirement::default())).await;
+    let opened = world.open().await;
+    let wrong = |number: &str| Vote::Approve { reason: None, number: Some(number.to_owned()) };
+    for (name, number) in [("ada", "000000"), ("grace", "1"), ("ada", "000001"), ("linus", "12345678")] {
+        assert_eq!(world.vote(&opened, name, wrong(number)).await, refused(VoteRefusal::WrongNumber));
+        assert_eq!(world.vote(&opened, name, wrong("  ")).await, refused(VoteRefusal::WrongNumber), "nothing typed");
+    }
+    let text = "a wrong number was typed 5 times".to_owned();
+    let ended = Verdict::Refused(Refusal::Rule { rule: None, text });
+    assert_eq!(world.vote(&opened, "ada", wrong("000002")).await, ended);
+    assert_eq!(world.vote(&opened, "ada", yes_with(&opened)).await, refused(VoteRefusal::AlreadySettled));
+    let events = world.events().await;
+    let last = events.iter().find(|event| event.kind == EventKind::ChallengeRefused).unwrap();
+    assert_eq!(last.actor, Some(user("ada")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn simultaneous_guesses_are_all_counted() {
+    let world = world(ask_from(Requirement::default())).await;
+    let opened = world.open().await;
+    let id = opened.record.question().id;
+    let guesses = (0..40).map(|guess| {
+        let (engine, actor) = (world.engine.clone(), world.actor("ada"));
+        let vote = Vote::Approve { reason: None, number: Some(format!("{guess:07}")) };
+        tokio::spawn(async move { engine.vote(id, &actor, vote).await.unwrap() })
+    });
+    let mut wrong = 0;
+    for guess in guesses.collect::<Vec<_>>() {
+        wrong += usize::from(guess.await.unwrap() == refused(VoteRefusal::WrongNumber));
+    }
+    assert_eq!(wrong, 4);
+}
+
+#[tokio::test]
 async fn a_quorum_counts_distinct_people() {
     let two = Requirement { approvals: NonZeroU32::new(2).unwrap(), ..Requirement::default() };
     let world = world(ask_from(two)).await;

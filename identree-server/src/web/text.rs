@@ -189,7 +189,7 @@ pub(super) static ENGLISH: Text = Text {
     sign_in_again: "Sign in again",
 
     error: "Error",
-    wrong_number: "That is not the number on the requester’s terminal. Nothing was decided.",
+    wrong_number: "That is not the number on the requester’s terminal. Nothing was decided. Five wrong numbers end the question.",
     already_voted: "You have approved this already.",
     too_late: "Your answer came too late and did not count: the question was settled before.",
     disabled: "Your account is disabled. Nothing was decided.",
@@ -206,7 +206,7 @@ pub(super) static ENGLISH: Text = Text {
     denied_text: "Denied by {name}.",
     expired_text: "Nobody answered in time.",
     cancelled_text: "Taken back by {name}.",
-    refused_text: "Refused by the policy.",
+    refused_text: "Refused.",
     refused_by_rule: "Refused by the rule “{rule}”.",
     their_reason: "{name}’s reason",
     why: "Why",
