@@ -144,7 +144,8 @@ impl Running {
 
     pub(crate) fn finish(mut self) -> (i32, String) {
         let mut output = String::new();
-        std::io::Read::read_to_string(&mut self.0.stdout.take().unwrap(), &mut output).unwrap();
+        let stdout = self.0.stdout.take().unwrap();
+        std::io::Read::read_to_string(&mut identree_evidence::tee("terminal", stdout), &mut output).unwrap();
         (self.0.wait().unwrap().code().unwrap_or(-1), output.replace('\r', ""))
     }
 }

@@ -7,7 +7,9 @@ use crate::server::{Server, allow, problem, write_private};
 
 fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_identree-pam"));
-    command.args(arguments).env_clear().envs(variables.iter().copied()).output().unwrap()
+    let output = command.args(arguments).env_clear().envs(variables.iter().copied()).output().unwrap();
+    identree_evidence::output("terminal", &output);
+    output
 }
 
 fn said(output: &Output) -> String {

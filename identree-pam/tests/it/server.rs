@@ -13,6 +13,7 @@ use identree_core::grant::{Answer, Decision, PublicKey, SignedAnswer};
 use identree_core::id::{ChallengeId, HostName, Nonce, Target};
 use identree_core::time::Timestamp;
 use identree_core::wire::v1::{OpenRequest, Reply, Status};
+use identree_evidence::{Kind, secret as note};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 /// No event of these tests takes nearly as long; reached only when something hangs.
@@ -67,6 +68,7 @@ impl Server {
     ) -> Self {
         let host = HostName::parse("web1").unwrap();
         let secret = MasterSecret::parse(&"m".repeat(32)).unwrap().host_secret(&host, 1);
+        note(Kind::Host, secret.reveal().expose());
         let state = State {
             key: SigningKey::from_bytes(&[1; 32]),
             host,
@@ -284,6 +286,7 @@ fn receive(stream: &mut impl Read, address: SocketAddr, state: &State) -> Option
         "{authority}"
     );
     let credential = Authorization::parse(header("Authorization").unwrap()).unwrap();
+    note(Kind::Mac, &identree_core::text::hex(&credential.mac));
     let request =
         Request { method, authority, target, host: &credential.host, time_secs: credential.time_secs, body: &body };
     let server_time = Timestamp::from_secs(identree_pam::clock::calendar_secs() + state.clock_ahead);

@@ -13,6 +13,7 @@ async fn the_asked_person_approves_and_the_terminal_says_by_whom_and_how_fast() 
     assert!(asked.contains("sudo whoami"));
     let url = word_after(&asked, "Approve  ");
     let code = word_after(&asked, "Code     ");
+    identree_evidence::secret(identree_evidence::Kind::UserCode, &code);
     assert!(url.ends_with(&format!("/approve/{code}")), "{url} {code}");
 
     let mut browser = Browser::default();
@@ -34,6 +35,7 @@ async fn an_administrator_needs_the_number_and_others_see_nothing() {
     let asked = demo.until("Approve  ");
     let url = word_after(&asked, "Approve  ");
     let code = word_after(&asked, "Code     ");
+    identree_evidence::secret(identree_evidence::Kind::UserCode, &code);
 
     let mut grace = Browser::default();
     let page = grace.sign_in(&url, "grace").await;

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 
+use identree_evidence::{Kind, secret};
 use reqwest::header::{COOKIE, LOCATION, ORIGIN, SET_COOKIE};
 use reqwest::{Client, Method, Response, redirect};
 use url::Url;
@@ -48,6 +49,7 @@ impl Browser {
     /// Presses Approve on the page of a question.
     pub(crate) async fn approve(&mut self, url: &str, page: &str, number: Option<&str>) {
         let [csrf, id] = ["csrf_token", "challenge_id"].map(|name| hidden(page, name));
+        secret(Kind::Csrf, &csrf);
         let mut form = vec![("csrf_token", csrf.as_str()), ("challenge_id", id.as_str())];
         form.extend(number.map(|number| ("number", number)));
         let action = Url::parse(url).unwrap().join("/api/challenges/approve").unwrap();
@@ -70,15 +72,36 @@ impl Browser {
             for cookie in response.headers().get_all(SET_COOKIE) {
                 let pair = cookie.to_str().unwrap().split(';').next().unwrap();
                 let (name, value) = pair.split_once('=').unwrap();
+                note_cookie(name, value);
                 self.cookies.insert(name.to_owned(), value.to_owned());
             }
             match response.headers().get(LOCATION) {
-                Some(to) => url = url.join(to.to_str().unwrap()).unwrap(),
+                Some(to) => {
+                    url = url.join(to.to_str().unwrap()).unwrap();
+                    note_address(&url);
+                }
                 None => return response,
             }
             method = Method::GET;
         }
         panic!("too many redirects at {url}");
+    }
+}
+
+/// Ours; an empty one is being removed.
+fn note_cookie(name: &str, value: &str) {
+    if name.contains("identree_") && !value.is_empty() {
+        secret(if name.ends_with("session") { Kind::Session } else { Kind::SignIn }, value);
+    }
+}
+
+fn note_address(url: &Url) {
+    for (name, value) in url.query_pairs() {
+        match &*name {
+            "code" => secret(Kind::Code, &value),
+            "state" => secret(Kind::State, &value),
+            _ => {}
+        }
     }
 }
 

@@ -26,11 +26,13 @@ impl Demo {
             .arg("dev")
             .args(arguments)
             .env("TMPDIR", temporary.path())
+            .env("IDENTREE_LOG_LEVEL", identree_evidence::log_level())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(identree_evidence::stdio("dev"))
             .spawn()
             .unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let stdout = BufReader::new(identree_evidence::tee("dev-terminal", child.stdout.take().unwrap()));
         let (sender, lines) = channel();
         std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
         Self { child, lines, temporary, seen: String::new() }

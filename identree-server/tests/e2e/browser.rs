@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
+use identree_evidence::{Kind, secret as note};
 use serde_json::{Value, json};
 
 use crate::CHROMIUM;
@@ -97,6 +98,19 @@ impl Page {
         Self::text_of(&self.call(json!({"do": "html"})))
     }
 
+    /// Notes which secrets the page holds now: they must never be in a log.
+    fn note(&self) {
+        for cookie in self.cookies().as_array().into_iter().flatten() {
+            let (name, value) = (cookie["name"].as_str().unwrap(), cookie["value"].as_str().unwrap());
+            if name.contains("identree_") {
+                note(if name.ends_with("session") { Kind::Session } else { Kind::SignIn }, value);
+            }
+        }
+        if let Some((_, rest)) = self.html().split_once("name=\"csrf_token\" value=\"") {
+            note(Kind::Csrf, rest.split('"').next().unwrap());
+        }
+    }
+
     pub(crate) fn has(&self, selector: &str) -> bool {
         self.call(json!({"do": "count", "selector": selector})).as_u64() != Some(0)
     }
@@ -162,6 +176,9 @@ impl Page {
 
 impl Drop for Page {
     fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.note();
+        }
         if let Ok(mut browser) = self.browser.0.lock() {
             browser.call(&json!({"do": "close", "page": self.name}));
         }

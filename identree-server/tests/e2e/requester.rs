@@ -71,7 +71,9 @@ impl Request {
             code = line.strip_prefix("Code").map(|code| code.trim().to_owned()).or(code);
             url = line.strip_prefix("Approve").map(|url| url.trim().to_owned()).or(url);
         }
-        Waiting { url: url.unwrap(), code: code.unwrap(), thread, lines, caller }
+        let (url, code) = (url.unwrap(), code.unwrap());
+        identree_evidence::secret(identree_evidence::Kind::UserCode, &code);
+        Waiting { url, code, thread, lines, caller }
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use identree_evidence::{Kind, secret as note};
 use serde_json::{Value, json};
 
 use crate::browser::Browser;
@@ -94,6 +95,7 @@ impl World {
             start_provider()
         });
         server.wait_for("answers");
+        note(Kind::DecisionKey, std::fs::read_to_string(dir.path().join("decision.key")).unwrap().trim_end());
         let provider = Mutex::new(provider);
         Some(Self { url, browser, _server: Mutex::new(server), provider, hosts: hosts.into(), _dir: dir })
     }
@@ -132,17 +134,23 @@ fn environment(dir: &Path, port: u16, url: &str, issuer: &str, life: &str) -> Ve
         ("IDENTREE_ADMIN_GROUPS", "admins".to_owned()),
         ("IDENTREE_CHALLENGE_TTL", life.to_owned()),
         ("IDENTREE_DATA_DIR", dir.to_str().unwrap().to_owned()),
+        ("IDENTREE_LOG_LEVEL", identree_evidence::log_level().to_owned()),
     ]
 }
 
 fn add_host(environment: &[(&str, String)], host: &str) -> String {
     let mut command = identree(environment);
     let output = command.args(["add-host", host, "--client-conf"]).output().unwrap();
+    identree_evidence::output("add-host", &output);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    let conf = String::from_utf8(output.stdout).unwrap();
+    note(Kind::Host, conf.lines().find_map(|line| line.strip_prefix("IDENTREE_SHARED_SECRET=")).unwrap());
+    conf
 }
 
 fn identree(environment: &[(&str, String)]) -> Command {
+    note(Kind::Master, MASTER);
+    note(Kind::Client, CLIENT_SECRET);
     let mut command = Command::new(env!("CARGO_BIN_EXE_identree"));
     command.env_clear().envs(environment.iter().map(|(name, value)| (name, value)));
     command
@@ -163,7 +171,7 @@ impl Server {
     fn start(environment: &[(&str, String)]) -> Self {
         let mut child = identree(environment).arg("serve").stderr(Stdio::piped()).spawn().unwrap();
         let (sender, log) = channel();
-        let errors = BufReader::new(child.stderr.take().unwrap());
+        let errors = BufReader::new(identree_evidence::tee("serve", child.stderr.take().unwrap()));
         std::thread::spawn(move || {
             for line in errors.lines().map_while(Result::ok) {
                 // When nobody listens any more the pipe must still be emptied.

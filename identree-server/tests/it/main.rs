@@ -26,6 +26,7 @@ use identree_core::secret::Secret;
 use identree_core::store::{Batch, Journal as _, MemoryStore, Page, Store};
 use identree_core::time::{Clock, ManualClock};
 use identree_core::wire::v1;
+use identree_evidence::{Kind, secret as note};
 use identree_server::api::HostApi;
 use identree_server::api::health::Health;
 use identree_server::hosts::Hosts;
@@ -44,6 +45,8 @@ use url::Url;
 
 const ORIGIN: &str = "http://127.0.0.1:8090";
 const AUTHORITY: &str = "127.0.0.1:8090";
+const MASTER: &str = "the master secret of the tests of the routes";
+const CLIENT_SECRET: &str = "the client secret of the tests of the routes";
 /// The one proxy whose word on a client's address counts.
 const PROXY: &str = "10.0.0.1";
 
@@ -85,6 +88,9 @@ impl Rig {
 
     async fn with_issuer(issuer: &str, public: Option<&str>) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default(); // Err: another test was faster
+        identree_evidence::traces();
+        note(Kind::Master, MASTER);
+        note(Kind::Client, CLIENT_SECRET);
         let clock = ManualClock::default();
         let store = Arc::new(MemoryStore::new());
         let parts = Parts {
@@ -93,7 +99,7 @@ impl Rig {
             entropy: Arc::new(SeededEntropy::new(7)),
         };
         let people = Arc::new(People::load(parts.clone()).await.unwrap());
-        let hosts = Hosts::load(parts.clone(), MasterSecret::parse(&"m".repeat(40)).unwrap()).await.unwrap();
+        let hosts = Hosts::load(parts.clone(), MasterSecret::parse(MASTER).unwrap()).await.unwrap();
         let engine = Engine::builder()
             .store(Arc::clone(&store))
             .policy(RuleSet::permissive())
@@ -108,7 +114,7 @@ impl Rig {
             issuer: issuer.to_owned(),
             public_issuer: public.map(str::to_owned),
             client_id: "identree".to_owned(),
-            client_secret: Secret::new("secret".to_owned()),
+            client_secret: Secret::new(CLIENT_SECRET.to_owned()),
             redirect_uri: Url::parse(&format!("{ORIGIN}/callback")).unwrap(),
             insecure_skip_verify: false,
         };
@@ -136,6 +142,7 @@ impl Rig {
         });
         let web1 = HostName::parse("web1").unwrap();
         let secret = hosts.add(&web1, None, None, None).await.unwrap();
+        note(Kind::Host, secret.reveal().expose());
         Self { clock, store, parts, engine, hosts, sessions, router, host: Host { name: web1, secret } }
     }
 
@@ -162,7 +169,11 @@ impl Rig {
     async fn ask(&self, nonce: u8) -> v1::Reply {
         let answer = self.send(self.host.post(&self.clock, &question(nonce))).await;
         assert!(answer.status.is_success(), "{}", answer.text());
-        answer.json()
+        let reply: v1::Reply = answer.json();
+        if let Some(code) = &reply.user_code {
+            note(Kind::UserCode, code.as_str());
+        }
+        reply
     }
 
     /// A browser session of this person: its cookie and its csrf token.
@@ -170,6 +181,8 @@ impl Rig {
         let (token, change): (SessionToken, _) = self.sessions.begin(name(user), self.clock.now()).unwrap();
         self.store.commit(Batch::unrecorded(vec![change])).await.unwrap();
         let session = self.sessions.find(token.reveal()).await.unwrap().unwrap();
+        note(Kind::Session, token.reveal());
+        note(Kind::Csrf, session.csrf.as_str());
         (format!("identree_session={}", token.reveal()), session.csrf.as_str().to_owned())
     }
 
@@ -192,6 +205,7 @@ impl Host {
     fn signed(&self, (method, target, authority): (&str, &str, &str), secs: i64, body: &[u8]) -> Request<Body> {
         let covered = credential::Request { method, authority, target, host: &self.name, time_secs: secs, body };
         let mac = self.secret.mac(&covered);
+        note(Kind::Mac, &identree_core::text::hex(&mac));
         let authorization = Authorization { host: self.name.clone(), time_secs: secs, mac }.to_string();
         Request::builder()
             .method(method)

@@ -10,9 +10,10 @@ use identree_core::credential::{self, Authorization, HostSecret};
 use identree_core::id::HostName;
 use identree_core::time::{Clock as _, SystemClock};
 use identree_core::wire::v1::{CHALLENGES, Reply, Status};
+use identree_evidence::{Kind, secret as note};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::question;
+use crate::{CLIENT_SECRET, MASTER, question};
 
 /// A running server; killed with the test.
 struct Running {
@@ -35,32 +36,41 @@ fn identree(data: &Path) -> Command {
         .env("IDENTREE_DATA_DIR", data)
         .env("IDENTREE_LISTEN_ADDR", "127.0.0.1:0")
         .env("IDENTREE_EXTERNAL_URL", "http://127.0.0.1:8090")
-        .env("IDENTREE_SHARED_SECRET", "m".repeat(40))
+        .env("IDENTREE_LOG_LEVEL", identree_evidence::log_level())
+        .env("IDENTREE_SHARED_SECRET", MASTER)
         .env("IDENTREE_OIDC_ISSUER_URL", "http://127.0.0.1:9")
         .env("IDENTREE_OIDC_CLIENT_ID", "identree")
-        .env("IDENTREE_OIDC_CLIENT_SECRET", "secret");
+        .env("IDENTREE_OIDC_CLIENT_SECRET", CLIENT_SECRET);
+    note(Kind::Master, MASTER);
+    note(Kind::Client, CLIENT_SECRET);
     command
 }
 
 fn serve(data: &Path) -> Running {
     let mut child = identree(data).arg("serve").stderr(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut lines = BufReader::new(identree_evidence::tee("serve", child.stderr.take().unwrap())).lines();
     let listening = lines.by_ref().map(Result::unwrap).find_map(|line| {
         let (_, rest) = line.split_once("plain=http://")?;
         rest.split_whitespace().next().map(str::to_owned)
     });
     std::thread::spawn(move || lines.count()); // else the server would block on a full pipe
-    Running { child, address: listening.expect("the server says where it listens") }
+    let listening = listening.expect("the server says where it listens");
+    note(Kind::DecisionKey, std::fs::read_to_string(data.join("decision.key")).unwrap().trim_end());
+    Running { child, address: listening }
 }
 
 fn verb(data: &Path, args: &[&str]) -> Output {
-    identree(data).args(args).output().unwrap()
+    let output = identree(data).args(args).output().unwrap();
+    identree_evidence::output(args[0], &output);
+    output
 }
 
 fn added(data: &Path, name: &str) -> HostSecret {
     let output = verb(data, &["add-host", name]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    HostSecret::parse(String::from_utf8(output.stdout).unwrap().trim_end()).expect("stdout is the secret alone")
+    let secret = String::from_utf8(output.stdout).unwrap();
+    note(Kind::Host, secret.trim_end());
+    HostSecret::parse(secret.trim_end()).expect("stdout is the secret alone")
 }
 
 /// One request of `web1`; status and body.
@@ -69,7 +79,9 @@ fn send(address: &str, secret: &HostSecret, method: &str, target: &str, body: &s
     let time_secs = SystemClock.now().as_secs();
     let covered =
         credential::Request { method, authority: address, target, host: &host, time_secs, body: body.as_bytes() };
-    let authorization = Authorization { mac: secret.mac(&covered), host: host.clone(), time_secs };
+    let mac = secret.mac(&covered);
+    note(Kind::Mac, &identree_core::text::hex(&mac));
+    let authorization = Authorization { mac, host: host.clone(), time_secs };
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     let length = body.len();
@@ -155,6 +167,7 @@ fn everything_wrong_with_the_configuration_is_told_at_once() {
         .arg("serve")
         .output()
         .unwrap();
+    identree_evidence::output("serve", &output);
     assert!(!output.status.success());
     let text = String::from_utf8(output.stderr).unwrap();
     for name in ["IDENTREE_SHARED_SECRET", "IDENTREE_EXTERNAL_URL", "IDENTREE_CHALLENGE_TTL"] {

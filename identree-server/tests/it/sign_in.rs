@@ -12,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use identree_core::audit::EventKind;
 use identree_core::time::{Clock as _, SystemClock};
+use identree_evidence::{Kind, secret as note};
 use openidconnect::core::{CoreEdDsaPrivateSigningKey, CoreJsonWebKeySet, CoreJwsSigningAlgorithm};
 use openidconnect::{JsonWebKeyId, PrivateSigningKey as _};
 use serde_json::{Value, json};
@@ -19,6 +20,9 @@ use tokio::net::TcpListener;
 use url::Url;
 
 use crate::{Answer, PROXY, Rig};
+
+const CODE: &str = "code-of-this-test-5be7c2";
+const ACCESS_TOKEN: &str = "access-token-of-this-test-90a1";
 
 /// Says what it is told to say.
 #[derive(Clone)]
@@ -67,7 +71,9 @@ impl Scripted {
 
     async fn redeem(State(own): State<Self>) -> Json<Value> {
         let token = own.token.lock().unwrap().clone();
-        Json(json!({ "access_token": "x", "token_type": "Bearer", "id_token": token }))
+        note(Kind::IdToken, &token);
+        note(Kind::AccessToken, ACCESS_TOKEN);
+        Json(json!({ "access_token": ACCESS_TOKEN, "token_type": "Bearer", "id_token": token }))
     }
 }
 
@@ -100,14 +106,22 @@ async fn begin(rig: &Rig) -> Begun {
     let parameter = |name: &str| url.query_pairs().find(|(key, _)| key == name).unwrap().1.into_owned();
     assert_eq!((&*parameter("response_type"), &*parameter("code_challenge_method")), ("code", "S256"));
     let cookie = answer.header(header::SET_COOKIE).split(';').next().unwrap().to_owned();
+    note(Kind::State, &parameter("state"));
+    note(Kind::SignIn, cookie.split_once('=').unwrap().1);
     Begun { state: parameter("state"), nonce: parameter("nonce"), cookie }
 }
 
 async fn back(rig: &Rig, provider: &Scripted, begun: &Begun) -> Answer {
+    note(Kind::Code, CODE);
     let query: String = url::form_urlencoded::Serializer::new(String::new())
-        .extend_pairs([("code", "c"), ("state", &begun.state), ("iss", &provider.issuer)])
+        .extend_pairs([("code", CODE), ("state", &begun.state), ("iss", &provider.issuer)])
         .finish();
-    rig.get(&format!("/callback?{query}"), Some(&begun.cookie)).await
+    let answer = rig.get(&format!("/callback?{query}"), Some(&begun.cookie)).await;
+    let cookie = answer.header(header::SET_COOKIE).split(';').next().unwrap();
+    if let Some(token) = cookie.strip_prefix("identree_session=") {
+        note(Kind::Session, token);
+    }
+    answer
 }
 
 type Change = Box<dyn Fn(&mut Value)>;

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
+use identree_evidence::{Kind, secret as note};
+
 use crate::PATIENCE;
 
 pub(crate) struct Person {
@@ -25,6 +27,13 @@ impl Person {
         let mut person = Self { origin: origin.to_owned(), cookies: BTreeMap::new() };
         let provider = person.get(&format!("{origin}/sessions/login")).location.unwrap();
         let back = person.post(&provider, &[("person", name)]).location.unwrap();
+        for (name, value) in url::Url::parse(&back).unwrap().query_pairs() {
+            match &*name {
+                "code" => note(Kind::Code, &value),
+                "state" => note(Kind::State, &value),
+                _ => {}
+            }
+        }
         let home = person.get(&back);
         assert_eq!(home.status / 100, 3, "{}", home.body);
         person
@@ -66,6 +75,7 @@ impl Person {
         let page = self.read(question);
         assert!(page.contains(action), "{page}");
         let (token, id) = (hidden(&page, "csrf_token"), hidden(&page, "challenge_id"));
+        note(Kind::Csrf, token);
         let fields = [("csrf_token", token), ("challenge_id", id), ("reason", reason)];
         let answer = self.post(&format!("{}{action}", self.origin), &fields);
         assert_eq!(answer.status, 303, "{}", answer.body);
@@ -107,6 +117,9 @@ impl Person {
                     Some(if value.starts_with('/') { format!("http://{authority}{value}") } else { value.to_owned() });
             } else if name.eq_ignore_ascii_case("set-cookie") && own {
                 let (name, value) = value.split(';').next().unwrap().split_once('=').unwrap();
+                if !value.is_empty() {
+                    note(if name.ends_with("session") { Kind::Session } else { Kind::SignIn }, value);
+                }
                 self.cookies.insert(name.to_owned(), value.to_owned());
             }
         }

@@ -15,6 +15,7 @@ use identree_core::rng::OsEntropy;
 use identree_core::secret::Secret;
 use identree_core::store::{ChallengeFilter, Challenges as _, Journal as _, Page, SqliteStore};
 use identree_core::time::SystemClock;
+use identree_evidence::{Kind, secret as note};
 use identree_server::devidp::{Client, DevProvider, Persona};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustix::process::{Pid, Signal, kill_process};
@@ -23,6 +24,9 @@ use tokio::runtime::Runtime;
 use crate::PATIENCE;
 use crate::person::Person;
 use crate::sandbox::{Helper, Sandbox, Stack};
+
+const MASTER: &str = "the master secret of this test only";
+const CLIENT_SECRET: &str = "the client secret of this test only";
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime")
@@ -71,13 +75,14 @@ impl Site {
     /// Starts the server and waits until it listens.
     pub(crate) fn serve(&mut self) {
         let mut child = self.command(&["serve"]).stderr(Stdio::piped()).spawn().unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let stderr = BufReader::new(identree_evidence::tee("serve", child.stderr.take().unwrap()));
         let (sender, log) = channel();
         std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
         let serving = self.server.insert(Serving { child, log });
         // Signing in needs the provider, which the server looks for once it listens.
         serving.until("listening plain=");
         serving.until("answers");
+        note(Kind::DecisionKey, std::fs::read_to_string(self.path("data").join("decision.key")).unwrap().trim_end());
     }
 
     /// Ends the server with a signal and waits until it is gone.
@@ -90,17 +95,22 @@ impl Site {
 
     /// Runs `identree` to its end and returns what it printed.
     pub(crate) fn run(&self, arguments: &[&str]) -> String {
-        let Output { status, stdout, stderr } = self.command(arguments).output().unwrap();
+        let output = self.command(arguments).output().unwrap();
+        identree_evidence::output(arguments[0], &output);
+        let Output { status, stdout, stderr } = output;
         assert!(status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&stderr));
         String::from_utf8(stdout).unwrap()
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
+        note(Kind::Master, MASTER);
+        note(Kind::Client, CLIENT_SECRET);
         let mut command = Command::new(env!("CARGO_BIN_EXE_identree"));
         command.args(arguments).env_clear().stdin(Stdio::null());
         command
             .env("IDENTREE_DATA_DIR", self.path("data"))
-            .env("IDENTREE_SHARED_SECRET", "the master secret of this test only")
+            .env("IDENTREE_LOG_LEVEL", identree_evidence::log_level())
+            .env("IDENTREE_SHARED_SECRET", MASTER)
             .env("IDENTREE_EXTERNAL_URL", self.origin())
             .env("IDENTREE_INSTALL_URL", format!("https://{}:{}", self.address, self.tls))
             .env("IDENTREE_LISTEN_ADDR", format!("{}:{}", self.address, self.plain))
@@ -109,7 +119,7 @@ impl Site {
             .env("IDENTREE_TLS_KEY_FILE", self.path("server.key"))
             .env("IDENTREE_OIDC_ISSUER_URL", &self.issuer)
             .env("IDENTREE_OIDC_CLIENT_ID", "identree")
-            .env("IDENTREE_OIDC_CLIENT_SECRET", "client secret")
+            .env("IDENTREE_OIDC_CLIENT_SECRET", CLIENT_SECRET)
             .env("IDENTREE_ADMIN_GROUPS", Persona::ADMIN_GROUP)
             .envs(self.settings.iter().map(|(name, value)| (name, value)));
         command
@@ -125,12 +135,16 @@ impl Site {
     pub(crate) fn check(&self) -> bool {
         let mut command = Command::new(helper());
         let command = command.args(["--check", "--config"]).arg(self.path("client.conf"));
-        command.output().unwrap().status.success()
+        let output = command.output().unwrap();
+        identree_evidence::output("check", &output);
+        output.status.success()
     }
 
     /// Puts a host file in place that trusts this server's authority.
     pub(crate) fn write_conf(&self, text: &str) {
         let conf = self.path("client.conf");
+        let secret = text.lines().find_map(|line| line.strip_prefix("IDENTREE_SHARED_SECRET="));
+        note(Kind::Host, secret.unwrap());
         std::fs::write(&conf, format!("{text}IDENTREE_CA_CERT={}\n", self.path("ca.pem").display())).unwrap();
         std::fs::set_permissions(conf, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
@@ -222,7 +236,7 @@ fn free_port(address: &str) -> (TcpListener, u16) {
 fn provide(listener: TcpListener, issuer: &str, callback: &str) -> tokio::sync::oneshot::Sender<()> {
     let client = Client {
         id: "identree".into(),
-        secret: Secret::new("client secret".into()),
+        secret: Secret::new(CLIENT_SECRET.into()),
         redirect_uris: vec![callback.parse().unwrap()],
     };
     let people = Persona::cast(UserName::parse("ann").unwrap());
