@@ -109,7 +109,7 @@ fn prove_again(
     verdict
 }
 
-/// Keeps how it ended. What settles nothing (unreachable, misconfigured) leaves the question as it was.
+/// Keeps how it ended. What settles nothing (unreachable, not asked, misconfigured) leaves the question as it was.
 fn settle(
     claims: &Claims,
     caller: Caller,
@@ -120,7 +120,9 @@ fn settle(
     let end = match &verdict {
         Verdict::Granted(grant) => End::Approved(grant.signed().clone()),
         Verdict::Refused(_) | Verdict::TimedOut | Verdict::Cancelled(_) => End::Refused(verdict.exit_code()),
-        Verdict::RefusedBefore(_) | Verdict::Unreachable(_) | Verdict::Misconfigured(_) => return Ok(verdict),
+        Verdict::RefusedBefore(_) | Verdict::Unreachable(_) | Verdict::NotAsked(_) | Verdict::Misconfigured(_) => {
+            return Ok(verdict);
+        }
     };
     let counts = claims.finish(caller, &record, phase, end)?;
     if counts || !matches!(verdict, Verdict::Granted(_)) {

@@ -22,6 +22,6 @@ pub use self::gate::{Place, gate};
 pub use self::terminal::Terminal;
 pub use self::text::Notice;
 pub use self::transport::Transport;
-pub use self::verdict::{Interruption, Verdict};
+pub use self::verdict::{Interruption, NotAsked, Verdict};
 /// What is asked: who wants to run what as whom.
 pub use identree_core::challenge::SudoFacts as Facts;

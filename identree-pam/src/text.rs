@@ -9,7 +9,7 @@ use identree_core::id::HostName;
 use identree_core::text::{command_line, visible};
 
 use crate::flow::Ticket;
-use crate::verdict::{Interruption, Verdict};
+use crate::verdict::{Interruption, NotAsked, Verdict};
 
 /// The longest command shown here; the page where it is approved shows all of it.
 const MAX_COMMAND_CHARS: usize = 200;
@@ -96,10 +96,26 @@ fn verdict(verdict: &Verdict) -> Vec<String> {
         Verdict::Unreachable(why) => {
             one(format!("the server is unreachable, so nothing was allowed: {}", visible(why)))
         }
+        Verdict::NotAsked(why) => one(format!("not asked: {}", not_asked(*why))),
         Verdict::Misconfigured(why) => one(format!("not set up correctly, so nothing was allowed: {}", visible(why))),
         Verdict::Cancelled(Interruption::HangUp) => one("the terminal is gone; the question was taken back".into()),
         Verdict::Cancelled(Interruption::CallerGone | Interruption::Signal) => {
             one("interrupted; the question was taken back".into())
         }
+    }
+}
+
+fn not_asked(why: NotAsked) -> String {
+    let again = |secs: Option<u32>| {
+        secs.map_or("in a moment".to_owned(), |secs| format!("in {}", span(Duration::from_secs(secs.into()))))
+    };
+    match why {
+        NotAsked::UserFull => {
+            "too many of your questions wait already; answer them, or interrupt the commands that wait".into()
+        }
+        NotAsked::HostFull => "too many questions of this host wait already; try again in a moment".into(),
+        NotAsked::ServerFull => "too many questions wait at the server already; try again in a moment".into(),
+        NotAsked::CoolDown(secs) => format!("your last questions here were denied; try again {}", again(secs)),
+        NotAsked::TooFast(secs) => format!("this host asks too often; try again {}", again(secs)),
     }
 }

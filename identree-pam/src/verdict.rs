@@ -1,6 +1,7 @@
 //! How asking ended.
 
 use identree_core::grant::{Answer, Grant};
+use identree_core::wire::v1::Problem;
 
 /// Why the helper stopped waiting by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +12,35 @@ pub enum Interruption {
     CallerGone,
     /// Somebody sent a signal to end.
     Signal,
+}
+
+/// Why the server put the question to nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotAsked {
+    /// Too many questions of this user wait already.
+    UserFull,
+    /// Too many questions of this host wait already.
+    HostFull,
+    /// Too many questions wait already.
+    ServerFull,
+    /// The user was denied too often on this host; may ask again after that many seconds.
+    CoolDown(Option<u32>),
+    /// The host sends too many requests; may go on after that many seconds.
+    TooFast(Option<u32>),
+}
+
+impl NotAsked {
+    /// From a problem's type, where it is one of these.
+    pub fn of(kind: &str, retry_after: Option<u32>) -> Option<Self> {
+        Some(match kind.strip_prefix(Problem::PREFIX)? {
+            Problem::TOO_MANY_FOR_USER => Self::UserFull,
+            Problem::TOO_MANY_FOR_HOST => Self::HostFull,
+            Problem::TOO_MANY => Self::ServerFull,
+            Problem::COOL_DOWN => Self::CoolDown(retry_after),
+            Problem::RATE_LIMITED => Self::TooFast(retry_after),
+            _ => return None,
+        })
+    }
 }
 
 /// How asking ended. Only [`Verdict::Granted`] opens anything.
@@ -26,6 +56,8 @@ pub enum Verdict {
     RefusedBefore(u8),
     /// The server could not be reached or could not answer; the text says how.
     Unreachable(String),
+    /// The server put the question to nobody, because too much is asked.
+    NotAsked(NotAsked),
     /// Something is set up wrongly; the text says what and how to fix it.
     Misconfigured(String),
     /// The one who asked went away.
@@ -33,7 +65,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// 0 for a proven yes; 1 refused, 2 expired, 3 unreachable, 4 misconfigured, 5 cancelled.
+    /// 0 for a proven yes; 1 refused, 2 expired, 3 unreachable, 4 misconfigured, 5 cancelled, 6 not asked.
     pub fn exit_code(&self) -> u8 {
         use identree_core::grant::Decision;
         match self {
@@ -48,6 +80,7 @@ impl Verdict {
             Self::Unreachable(_) => 3,
             Self::Misconfigured(_) => 4,
             Self::Cancelled(_) => 5,
+            Self::NotAsked(_) => 6,
         }
     }
 }

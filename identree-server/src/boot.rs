@@ -125,6 +125,7 @@ impl Server {
             .entropy(entropy)
             .admin_groups(settings.admin_groups.clone())
             .question_life(settings.question_life)
+            .caps(settings.caps)
             .build()
             .await?;
         let external_url = Arc::new(settings.external_url.clone());

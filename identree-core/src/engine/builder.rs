@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::caps::Caps;
 use super::live::Live;
 use super::tasks::Tasks;
 use super::{Engine, Inner, Settings, sweep};
@@ -15,7 +16,10 @@ use crate::id::GroupName;
 use crate::policy::{Outcome, Policy, PolicyError, PolicyInput, Revision};
 use crate::rng::{Entropy, OsEntropy};
 use crate::store::{ChallengeFilter, MemoryStore, Page, Store, StoreError};
-use crate::time::{Clock, SystemClock};
+use crate::time::{Clock, SystemClock, Timestamp};
+
+/// The most settled questions that are looked through for denials at the start, in thousands.
+const MAX_PAGES: usize = 10;
 
 /// The parts of an engine. What is not given has a default that suits an embedder's first day: a store in memory, a
 /// directory of nobody, a new key, the system's clock and randomness. Without a policy every question is refused.
@@ -49,6 +53,7 @@ impl Default for EngineBuilder {
                 question_life: Duration::from_secs(120),
                 grant_life: Duration::from_secs(30),
                 retention: Duration::from_secs(30 * 24 * 3600),
+                caps: Caps::default(),
             },
         }
     }
@@ -118,13 +123,20 @@ impl EngineBuilder {
         self
     }
 
+    /// How many questions may wait, and what denials lead to.
+    #[must_use]
+    pub const fn caps(mut self, caps: Caps) -> Self {
+        self.settings.caps = caps;
+        self
+    }
+
     /// Loads the questions that wait and starts the background tasks. Call it inside a tokio runtime.
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot be read.
     pub async fn build(self) -> Result<Engine, StoreError> {
         let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
-        let live = Live::new(self.settings.grant_life);
+        let live = Live::new(self.settings.grant_life, self.settings.caps);
         let filter = ChallengeFilter { pending: Some(true), requester: None };
         let mut page = Page::first(1000);
         loop {
@@ -137,6 +149,8 @@ impl EngineBuilder {
                 None => break,
             }
         }
+        let since = self.clock.now() - self.settings.caps.cool_down.within;
+        remember_denials(&*store, &live, since, self.settings.question_life).await?;
         let signer = self.signer.unwrap_or_else(|| Arc::new(LocalSigner::generate(&self.entropy)));
         let engine = Engine(Arc::new(Inner {
             store,
@@ -152,6 +166,29 @@ impl EngineBuilder {
         sweep::start(&engine);
         Ok(engine)
     }
+}
+
+/// Denials since then count as if the engine had run all the while. Questions that were given a longer life of their own
+/// are not looked for.
+async fn remember_denials(
+    store: &dyn Store,
+    live: &Live,
+    since: Timestamp,
+    question_life: Duration,
+) -> Result<(), StoreError> {
+    let mut page = Page::first(1000);
+    for _ in 0..MAX_PAGES {
+        let paged = store.challenges(&ChallengeFilter { pending: Some(false), requester: None }, page).await?;
+        for record in paged.items.iter().filter(|record| record.settled_at().is_some_and(|at| at > since)) {
+            live.remember(record);
+        }
+        let older = paged.items.last().is_none_or(|last| last.question().created_at + question_life <= since);
+        match paged.next {
+            Some(next) if !older => page.after = Some(next),
+            _ => break,
+        }
+    }
+    Ok(())
 }
 
 /// Deny is the default.

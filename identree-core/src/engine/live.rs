@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
+use super::caps::{Caps, Limit, Place, Tally};
 use crate::challenge::{ChallengeRecord, UserCode};
 use crate::id::ChallengeId;
 use crate::time::Timestamp;
@@ -17,6 +18,7 @@ pub(super) struct Live {
     /// Rings when the first deadline moved closer.
     pub(super) alarm: Notify,
     keep_settled: Duration,
+    caps: Caps,
 }
 
 #[derive(Default)]
@@ -24,6 +26,7 @@ struct Table {
     entries: HashMap<ChallengeId, Entry>,
     codes: HashMap<UserCode, ChallengeId>,
     due: BTreeSet<(Timestamp, ChallengeId)>,
+    tally: Tally,
 }
 
 struct Entry {
@@ -32,8 +35,8 @@ struct Entry {
 }
 
 impl Live {
-    pub(super) fn new(keep_settled: Duration) -> Self {
-        Self { table: Mutex::default(), changes: watch::Sender::new(0), alarm: Notify::new(), keep_settled }
+    pub(super) fn new(keep_settled: Duration, caps: Caps) -> Self {
+        Self { table: Mutex::default(), changes: watch::Sender::new(0), alarm: Notify::new(), keep_settled, caps }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -48,9 +51,13 @@ impl Live {
         let table = &mut *table;
         let updates = match table.entries.get_mut(&id) {
             Some(entry) => {
+                let (tally, cool_down) = (&mut table.tally, &self.caps.cool_down);
                 let newer = entry.record.send_if_modified(|known| {
                     let newer = record.revision() > known.revision();
                     if newer {
+                        if known.is_pending() && !record.is_pending() {
+                            tally.settled(&record, cool_down);
+                        }
                         *known = record;
                     }
                     newer
@@ -63,6 +70,7 @@ impl Live {
                 entry.record.subscribe()
             }
             None => {
+                table.tally.entered(&record);
                 let (sender, updates) = watch::channel(record);
                 table.entries.insert(id, Entry { record: sender, due });
                 table.codes.insert(code, id);
@@ -75,6 +83,37 @@ impl Live {
         }
         self.changes.send_modify(|count| *count += 1);
         updates
+    }
+
+    /// Takes a place for a question that will wait, before it is committed; none where the question has one already.
+    pub(super) fn reserve(
+        self: &Arc<Self>,
+        record: &Arc<ChallengeRecord>,
+        now: Timestamp,
+    ) -> Result<Option<Place>, Limit> {
+        let question = record.question();
+        let mut table = self.table();
+        if table.entries.contains_key(&question.id) || table.tally.is_reserved(question.id) {
+            return Ok(None);
+        }
+        let reserved = table.tally.reserve(question, &self.caps, now);
+        let told = if reserved.is_err() { table.tally.untold(now) } else { None };
+        drop(table);
+        if let (Err(limit), Some(times)) = (&reserved, told) {
+            let (requester, target) = (&question.requester, &question.target);
+            tracing::warn!(%requester, %target, %limit, times, "a question was not put to anybody");
+        }
+        reserved?;
+        Ok(Some(Place { live: Arc::clone(self), record: Arc::clone(record) }))
+    }
+
+    pub(super) fn tally<T>(&self, look: impl FnOnce(&mut Tally) -> T) -> T {
+        look(&mut self.table().tally)
+    }
+
+    /// Remembers a denial from before the start.
+    pub(super) fn remember(&self, record: &ChallengeRecord) {
+        self.tally(|tally| tally.note_denial(record, &self.caps.cool_down));
     }
 
     pub(super) fn subscribe(&self, id: ChallengeId) -> Option<watch::Receiver<Arc<ChallengeRecord>>> {

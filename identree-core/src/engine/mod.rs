@@ -4,6 +4,7 @@
 //! store: each commit wakes whoever waits for that question.
 
 mod builder;
+mod caps;
 mod live;
 mod open;
 mod plan;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 pub use self::builder::EngineBuilder;
+pub use self::caps::{Caps, CoolDown, Limit};
 use self::live::Live;
 use self::tasks::Tasks;
 use crate::actor::Actor;
@@ -55,6 +57,7 @@ struct Settings {
     question_life: Duration,
     grant_life: Duration,
     retention: Duration,
+    caps: Caps,
 }
 
 impl fmt::Debug for Engine {
@@ -230,6 +233,9 @@ pub enum EngineError {
     /// The nonce stands for another question already.
     #[error("the nonce was used for another question")]
     NonceReused,
+    /// The question was not put to anybody.
+    #[error(transparent)]
+    Limited(#[from] Limit),
     /// There is no such question.
     #[error("there is no such question")]
     NotFound,
@@ -244,7 +250,7 @@ impl EngineError {
         match self {
             Self::Store(error) => error.retry(),
             Self::Policy(error) => error.retry(),
-            Self::Sign(_) | Self::ShuttingDown => Retry::Later,
+            Self::Sign(_) | Self::Limited(_) | Self::ShuttingDown => Retry::Later,
             Self::NonceReused | Self::NotFound => Retry::Never,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::caps::{Limit, Place};
 use super::plan::{self, Asked, Plan};
 use super::{Ask, Engine, EngineError, Opened};
 use crate::challenge::{ChallengeRecord, Question, UserCode};
@@ -16,7 +17,8 @@ impl Engine {
     /// A rule may settle it at once; then the verdict is there already.
     ///
     /// # Errors
-    /// [`EngineError::NonceReused`] if the nonce stands for another question; others if the question could not be
+    /// [`EngineError::NonceReused`] if the nonce stands for another question; [`EngineError::Limited`] if too many wait
+    /// already or the requester was denied too often; others if the question could not be
     /// written. An error is never an answer.
     ///
     /// # Cancel safety
@@ -28,7 +30,15 @@ impl Engine {
             return self.again(&ask, known).await;
         }
         let plan = self.plan(&ask, id, nonce).await?;
-        match self.commit(plan).await {
+        let place = match self.place(&plan) {
+            Ok(place) => place,
+            // What was asked before is no new question, however many wait.
+            Err(limit) => match self.0.store.challenge(id).await? {
+                Some(known) => return self.again(&ask, known).await,
+                None => return Err(limit.into()),
+            },
+        };
+        match self.commit_in(place, plan).await {
             Ok(record) => {
                 let verdict = self.verdict(&record).await?;
                 Ok(Opened { record, verdict })
@@ -71,6 +81,10 @@ impl Engine {
         Ok(plan::open(Asked { question, outcome }, &directory, self.event_id()))
     }
 
+    fn place(&self, plan: &Plan) -> Result<Option<Place>, Limit> {
+        if plan.next.is_pending() { self.0.live.reserve(&plan.next, plan.next.question().created_at) } else { Ok(None) }
+    }
+
     /// The same question once more.
     async fn again(&self, ask: &Ask<'_>, known: Arc<ChallengeRecord>) -> Result<Opened, EngineError> {
         let question = known.question();
@@ -87,10 +101,16 @@ impl Engine {
 
     /// Commits a plan and makes it known. Runs to its end even when the caller goes away.
     pub(super) async fn commit(&self, plan: Plan) -> Result<Arc<ChallengeRecord>, EngineError> {
+        self.commit_in(None, plan).await
+    }
+
+    /// The same for a new question, with the place that it takes.
+    async fn commit_in(&self, place: Option<Place>, plan: Plan) -> Result<Arc<ChallengeRecord>, EngineError> {
         let engine = self.clone();
         let task = self.0.tasks.spawn(async move {
             engine.0.store.commit(plan.batch).await?;
             engine.0.live.publish(Arc::clone(&plan.next));
+            drop(place);
             Ok(plan.next)
         });
         task.await.map_err(|_| EngineError::ShuttingDown)?

@@ -186,6 +186,24 @@ pub struct Problem {
     /// What to do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// Seconds after which the same request may be answered, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u32>,
+}
+
+impl Problem {
+    /// What [`Problem::kind`] begins with.
+    pub const PREFIX: &str = "urn:identree:problem:";
+    /// [`Problem::kind`] after the prefix: too many questions of this user wait already.
+    pub const TOO_MANY_FOR_USER: &str = "too-many-for-user";
+    /// Too many questions of this host wait already.
+    pub const TOO_MANY_FOR_HOST: &str = "too-many-for-host";
+    /// Too many questions wait already.
+    pub const TOO_MANY: &str = "too-many";
+    /// The requester was denied too often on this host.
+    pub const COOL_DOWN: &str = "cool-down";
+    /// This host, or what speaks from its address, sends too many requests.
+    pub const RATE_LIMITED: &str = "rate-limited";
 }
 
 #[cfg(test)]

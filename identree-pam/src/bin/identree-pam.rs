@@ -21,7 +21,7 @@ Options
     --version       print the version
     --help          print this text
 
-Exit codes: 0 approved, 1 refused, 2 expired, 3 unreachable, 4 misconfigured, 5 cancelled";
+Exit codes: 0 approved, 1 refused, 2 expired, 3 unreachable, 4 misconfigured, 5 cancelled, 6 not asked";
 
 enum Do {
     Gate(PathBuf),

@@ -11,7 +11,7 @@ use identree_core::wire::v1::{MAX_WAIT_SECS, OpenRequest, Reply, VERSION};
 use crate::clock::Moment;
 use crate::config::Config;
 use crate::transport::{Call, TransportError};
-use crate::verdict::Verdict;
+use crate::verdict::{NotAsked, Verdict};
 
 /// How long after its question's end an answer may still be used.
 pub const USABLE_AFTER: Duration = Duration::from_secs(30);
@@ -224,6 +224,11 @@ impl Flow {
                 if opened =>
             {
                 self.rest(now)
+            }
+            TransportError::Problem { ref kind, retry_after, .. }
+                if let Some(why) = NotAsked::of(kind, retry_after) =>
+            {
+                done(Verdict::NotAsked(why))
             }
             error @ (TransportError::Unreachable(_)
             | TransportError::Problem { status: 408 | 425 | 429 | 500.., .. }) => {

@@ -144,12 +144,23 @@ fn a_yes_that_comes_too_late_is_no_yes() {
     assert_eq!(flow.step(at(150_001), yes).next, Next::Done(Verdict::TimedOut));
 }
 
+fn problem(status: u16, name: &str) -> TransportError {
+    let kind = format!("urn:identree:problem:{name}");
+    TransportError::Problem { status, kind, title: "x".into(), detail: None, retry_after: Some(7) }
+}
+
 #[test]
 fn before_it_is_open_a_failure_ends_it_at_once() {
     for (error, code) in [
         (TransportError::Unreachable("x".into()), 3),
-        (TransportError::Problem { status: 503, title: "x".into(), detail: None }, 3),
-        (TransportError::Problem { status: 401, title: "x".into(), detail: None }, 4),
+        (problem(503, "unavailable"), 3),
+        (problem(401, "unauthorized"), 4),
+        (problem(429, "something-new"), 3),
+        (problem(429, "too-many-for-user"), 6),
+        (problem(429, "too-many-for-host"), 6),
+        (problem(503, "too-many"), 6),
+        (problem(429, "cool-down"), 6),
+        (problem(429, "rate-limited"), 6),
         (TransportError::Foreign("x".into()), 4),
         (TransportError::Untrusted("x".into()), 4),
     ] {
@@ -157,6 +168,16 @@ fn before_it_is_open_a_failure_ends_it_at_once() {
         flow.step(at(0), Input::Start);
         let Next::Done(verdict) = flow.step(at(1), Input::Failed(error)).next else { panic!("it ends") };
         assert_eq!(verdict.exit_code(), code);
+    }
+}
+
+#[test]
+fn once_open_a_limit_is_waited_out() {
+    let mut flow = opened();
+    for name in ["rate-limited", "too-many"] {
+        let step = flow.step(at(10), Input::Failed(problem(429, name)));
+        assert!(matches!(step.next, Next::Pause(_)));
+        flow.step(at(20), Input::Rested);
     }
 }
 

@@ -121,11 +121,15 @@ fn read(response: &Response) -> Result<Reply, TransportError> {
             response.status
         ))),
         status => Err(match serde_json::from_slice::<Problem>(&response.body) {
-            Ok(problem) => TransportError::Problem { status, title: problem.title, detail: problem.detail },
+            Ok(Problem { kind, title, detail, retry_after, .. }) => {
+                TransportError::Problem { status, kind, title, detail, retry_after }
+            }
             Err(_) => TransportError::Problem {
                 status,
+                kind: String::new(),
                 title: format!("the server answers with status {status}"),
                 detail: None,
+                retry_after: None,
             },
         }),
     }

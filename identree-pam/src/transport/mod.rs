@@ -56,10 +56,14 @@ pub enum TransportError {
     Problem {
         /// The HTTP status.
         status: u16,
+        /// Which problem, by its stable name; empty where what answers is not the host API.
+        kind: String,
         /// What happened.
         title: String,
         /// What to do about it.
         detail: Option<String>,
+        /// Seconds after which it may go better.
+        retry_after: Option<u32>,
     },
     /// The one who asked is gone.
     #[error("interrupted")]

@@ -76,7 +76,7 @@ fn a_question_is_shown_and_then_approved_over_one_connection() {
 fn every_no_has_its_exit_code_and_words() {
     for (decision, code, words) in [
         (Decision::Denied, 1, "denied by bob"),
-        (Decision::Refused, 1, "refused by rule"),
+        (Decision::Refused, 1, "identree: refused"),
         (Decision::Expired, 2, "nobody answered in time"),
         (Decision::Cancelled, 5, "taken back by bob"),
     ] {
@@ -143,6 +143,26 @@ fn the_question_survives_a_server_that_goes_and_comes_back() {
     let (verdict, screen) = plainly(&server);
     assert!(matches!(verdict, Verdict::Granted(_)), "{screen}");
     assert_eq!(server.lines(), ["POST", "GET", "GET", "GET", "GET"]);
+}
+
+#[test]
+fn who_is_over_a_limit_is_told_which() {
+    for (kind, retry_after, words) in [
+        ("too-many-for-user", 10, "not asked: too many of your questions wait already"),
+        ("cool-down", 43, "not asked: your last questions here were denied; try again in 43 seconds"),
+        ("rate-limited", 1, "not asked: this host asks too often; try again in 1 second"),
+    ] {
+        let server = Server::start(move |_, _, _| {
+            let kind = format!("urn:identree:problem:{kind}");
+            Act::Send(
+                429,
+                format!(r#"{{"type":"{kind}","title":"x","status":429,"retry_after":{retry_after}}}"#).into(),
+            )
+        });
+        let (verdict, screen) = plainly(&server);
+        assert_eq!((verdict.exit_code(), server.lines().len()), (6, 1));
+        assert!(screen.contains(words), "{screen}");
+    }
 }
 
 #[test]

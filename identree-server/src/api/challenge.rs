@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use identree_core::actor::{Actor, Strength};
 use identree_core::challenge::{ChallengeRecord, Settled, State as Standing, SudoError};
+use identree_core::engine::Limit;
 use identree_core::grant::{Answer, Decision};
 use identree_core::id::{ChallengeId, Target};
 use identree_core::text::{is_hidden, visible};
@@ -197,9 +198,23 @@ fn problem(error: EngineError) -> Problem {
     match error {
         EngineError::NonceReused => Problem::nonce_reused(),
         EngineError::NotFound => Problem::not_found(),
+        EngineError::Limited(limit) => limited(limit),
         error => {
             tracing::error!(error = &error as &dyn std::error::Error, "a host's request could not be answered");
             Problem::unavailable()
         }
     }
+}
+
+/// A question that ends makes room; how soon, nobody knows.
+const ROOM_AGAIN: Duration = Duration::from_secs(10);
+
+fn limited(limit: Limit) -> Problem {
+    let (problem, wait) = match limit {
+        Limit::Requester(_) => (Problem::too_many_for_user(), ROOM_AGAIN),
+        Limit::Target(_) => (Problem::too_many_for_host(), ROOM_AGAIN),
+        Limit::CoolDown { left } => (Problem::cool_down(), left),
+        _ => (Problem::too_many(), ROOM_AGAIN),
+    };
+    problem.with_detail(limit.to_string()).retry_after(wait)
 }

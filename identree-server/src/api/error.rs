@@ -1,5 +1,7 @@
 //! The one mapping from what went wrong to status and public text: problem details (RFC 9457).
 
+use std::time::Duration;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use identree_core::wire::v1;
@@ -11,13 +13,14 @@ pub struct Problem {
     name: &'static str,
     title: &'static str,
     detail: Option<String>,
+    retry_after: Option<u32>,
 }
 
 macro_rules! problems {
-    ($($(#[doc = $doc:literal])* $fn:ident = $status:ident, $name:literal, $title:literal;)*) => {
+    ($($(#[doc = $doc:literal])* $fn:ident = $status:ident, $name:expr, $title:literal;)*) => {
         impl Problem {
             $($(#[doc = $doc])* pub const fn $fn() -> Self {
-                Self { status: StatusCode::$status, name: $name, title: $title, detail: None }
+                Self { status: StatusCode::$status, name: $name, title: $title, detail: None, retry_after: None }
             })*
         }
     };
@@ -56,6 +59,14 @@ problems! {
     forbidden_character = BAD_REQUEST, "forbidden-character", "a value has a character that it may not have";
     /// A version this server does not speak.
     unsupported_version = BAD_REQUEST, "unsupported-version", "this version of the host API is not spoken here";
+    /// The cap per user.
+    too_many_for_user = TOO_MANY_REQUESTS, v1::Problem::TOO_MANY_FOR_USER, "too many questions of this user wait already";
+    /// The cap per host.
+    too_many_for_host = TOO_MANY_REQUESTS, v1::Problem::TOO_MANY_FOR_HOST, "too many questions of this host wait already";
+    /// The cap on all questions.
+    too_many = SERVICE_UNAVAILABLE, v1::Problem::TOO_MANY, "too many questions wait already";
+    /// After denials.
+    cool_down = TOO_MANY_REQUESTS, v1::Problem::COOL_DOWN, "this user was denied too often on this host";
     /// The store or the signing key does not answer.
     unavailable = SERVICE_UNAVAILABLE, "unavailable", "the server cannot decide right now";
 }
@@ -67,15 +78,24 @@ impl Problem {
         self.detail = Some(detail.into());
         self
     }
+
+    /// The same problem with when to try again, in the body and in the header `Retry-After`: whole seconds, at least one.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        let secs = wait.as_millis().div_ceil(1000).max(1);
+        self.retry_after = Some(u32::try_from(secs).unwrap_or(u32::MAX));
+        self
+    }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = v1::Problem {
-            kind: format!("urn:identree:problem:{}", self.name),
+            kind: format!("{}{}", v1::Problem::PREFIX, self.name),
             title: self.title.to_owned(),
             status: self.status.as_u16(),
             detail: self.detail,
+            retry_after: self.retry_after,
         };
         let bytes = serde_json::to_vec(&body).unwrap_or_default();
         let kind = HeaderValue::from_static("application/problem+json");
@@ -83,6 +103,9 @@ impl IntoResponse for Problem {
         if self.status == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static(identree_core::credential::SCHEME);
             response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        if let Some(secs) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(secs));
         }
         response
     }

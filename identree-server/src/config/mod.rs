@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use identree_core::credential::MasterSecret;
+use identree_core::engine::{Caps, CoolDown};
 use identree_core::id::GroupName;
 use identree_core::secret::Secret;
 use identree_core::text::visible;
@@ -59,6 +60,8 @@ pub struct Settings {
     pub master: MasterSecret,
     /// `IDENTREE_CHALLENGE_TTL`.
     pub question_life: Duration,
+    /// `IDENTREE_MAX_PENDING`, `…_PER_HOST`, `…_PER_USER` and `IDENTREE_DENIAL_COOLDOWN`.
+    pub caps: Caps,
     /// `IDENTREE_ADMIN_GROUPS`.
     pub admin_groups: Vec<GroupName>,
     /// `IDENTREE_APPROVAL_POLICIES_FILE`.
@@ -147,6 +150,7 @@ impl Reader<'_> {
         let master = self.master();
         let question_life =
             self.duration("IDENTREE_CHALLENGE_TTL", Duration::from_secs(30)..=Duration::from_secs(86_400));
+        let caps = self.caps();
         let admin_groups = self.groups();
         let data_dir = PathBuf::from(self.text("IDENTREE_DATA_DIR").unwrap_or_default());
         let policies = self.text("IDENTREE_APPROVAL_POLICIES_FILE").map(PathBuf::from);
@@ -164,6 +168,7 @@ impl Reader<'_> {
             trusted_proxies,
             master: master?,
             question_life: question_life?,
+            caps: caps?,
             admin_groups,
             policies_named: policies.is_some(),
             policies: policies.unwrap_or_else(|| data_dir.join("approval-policies.json")),
@@ -265,6 +270,25 @@ impl Reader<'_> {
             self.problem(name, format!("\"{}\" is not a duration from {from} to {to}, as in 120s", visible(&text)));
         }
         duration
+    }
+
+    fn number(&mut self, name: &str, range: std::ops::RangeInclusive<u32>) -> Option<u32> {
+        let text = self.text(name)?;
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        if number.is_none() {
+            let (from, to) = (range.start(), range.end());
+            self.problem(name, format!("\"{}\" is not a number from {from} to {to}", visible(&text)));
+        }
+        number
+    }
+
+    fn caps(&mut self) -> Option<Caps> {
+        let in_all = self.number("IDENTREE_MAX_PENDING", 1..=1_000_000);
+        let per_target = self.number("IDENTREE_MAX_PENDING_PER_HOST", 1..=1_000_000);
+        let per_requester = self.number("IDENTREE_MAX_PENDING_PER_USER", 1..=1_000_000);
+        let pause = self.duration("IDENTREE_DENIAL_COOLDOWN", Duration::ZERO..=Duration::from_secs(3600));
+        let cool_down = CoolDown { pause: pause?, ..CoolDown::default() };
+        Some(Caps { per_requester: per_requester?, per_target: per_target?, in_all: in_all?, cool_down })
     }
 
     fn master(&mut self) -> Option<MasterSecret> {

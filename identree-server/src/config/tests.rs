@@ -64,6 +64,7 @@ fn all_problems_are_told_at_once_with_place_and_remedy_and_without_secrets() {
         ("IDENTREE_OIDC_INSECURE_SKIP_VERIFY", "yes"),
         ("IDENTREE_TLS_CERT_FILE", "/x"),
         ("IDENTREE_DATABASE_DRIVER", "mysql"),
+        ("IDENTREE_MAX_PENDING", "0"),
         ("IDENTREE_TRUSTED_PROXIES", "10.0.0.0/8, proxy.example"),
     ]);
     files.write("identree.conf", "IDENTREE_EXTERNAL_URI=x\nnonsense\n");
@@ -77,6 +78,7 @@ fn all_problems_are_told_at_once_with_place_and_remedy_and_without_secrets() {
         "is neither true nor false",
         "go together",
         "\"proxy.example\" is neither an address nor a network",
+        "\"0\" is not a number from 1 to 1000000",
         "\"mysql\" is not supported yet",
         "identree.conf:1: unknown name IDENTREE_EXTERNAL_URI; did you mean IDENTREE_EXTERNAL_URL?",
         "identree.conf:2: is not NAME=VALUE",

@@ -5,6 +5,7 @@
 mod browser;
 mod health;
 mod host_api;
+mod limits;
 mod listen;
 mod pages;
 mod process;
@@ -19,6 +20,7 @@ use http_body_util::BodyExt as _;
 use identree_core::Engine;
 use identree_core::audit::AuditEvent;
 use identree_core::credential::{self, Authorization, HostSecret, MasterSecret};
+use identree_core::engine::Caps;
 use identree_core::id::{GroupName, HostName, UserName};
 use identree_core::policy::RuleSet;
 use identree_core::rng::SeededEntropy;
@@ -86,7 +88,15 @@ impl Rig {
         Self::with_issuer("http://127.0.0.1:9", None).await
     }
 
+    async fn with_caps(caps: Caps) -> Self {
+        Self::with("http://127.0.0.1:9", None, caps).await
+    }
+
     async fn with_issuer(issuer: &str, public: Option<&str>) -> Self {
+        Self::with(issuer, public, Caps::default()).await
+    }
+
+    async fn with(issuer: &str, public: Option<&str>, caps: Caps) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default(); // Err: another test was faster
         identree_evidence::traces();
         note(Kind::Master, MASTER);
@@ -107,6 +117,7 @@ impl Rig {
             .clock(clock.clone())
             .entropy(SeededEntropy::new(8))
             .admin_groups(vec![GroupName::parse("admins").unwrap()])
+            .caps(caps)
             .build()
             .await
             .unwrap();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use identree_core::Engine;
 use identree_core::credential::MasterSecret;
+use identree_core::engine::Caps;
 use identree_core::grant::PublicKey;
 use identree_core::id::{GroupName, HostName, UserName};
 use identree_core::rng::{OsEntropy, bytes};
@@ -148,6 +149,7 @@ fn settings(place: &Place, certificates: &Certificates, ports: Ports, secret: &s
         trusted_proxies: TrustedProxies::default(),
         master: master(place)?,
         question_life: QUESTION_LIFE,
+        caps: Caps::default(),
         admin_groups: vec![GroupName::parse(Persona::ADMIN_GROUP)?],
         policies: place.path("approval-policies.json"),
         policies_named: false,
