@@ -20,6 +20,8 @@ pub mod directory;
 pub mod engine;
 #[cfg(feature = "engine")]
 pub mod escrow;
+#[cfg(feature = "tower")]
+pub mod gate;
 #[cfg(feature = "engine")]
 pub mod notify;
 #[cfg(feature = "engine")]

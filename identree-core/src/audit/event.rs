@@ -43,6 +43,7 @@ kinds! {
     ChallengeDenied = "challenge_denied", "A person denied a question.";
     ChallengeExpired = "challenge_expired", "A question ended unanswered.";
     ChallengeCancelled = "challenge_cancelled", "The asking side took a question back.";
+    GrantSpent = "grant_spent", "A held request went ahead with its grant.";
     VoteRefused = "vote_refused", "A person's vote did not count.";
     PersonLinked = "person_linked", "A person of the identity provider was linked to a user name.";
     PersonLinkRefused = "person_link_refused", "A person claimed a user name that is not theirs to claim.";

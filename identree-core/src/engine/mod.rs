@@ -431,6 +431,12 @@ impl Engine {
         EventId::from_bytes(crate::rng::bytes(&self.0.entropy))
     }
 
+    /// Runs work to its end even when whoever started it goes away; the stop waits for it.
+    #[cfg(feature = "tower")]
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.tasks.spawn(task);
+    }
+
     /// Answers everybody who waits with [`Verdict::Pending`], now and from now on: the first half of a graceful stop.
     pub fn drain(&self) {
         self.0.tasks.drain();
