@@ -105,14 +105,25 @@ impl Server {
     /// [`BootError`] says what is wrong and how to mend it.
     pub async fn boot_on(
         settings: Settings,
+        listeners: (Option<Listener>, Option<Listener>),
+    ) -> Result<Self, BootError> {
+        check_dir(&settings.data_dir)?;
+        let store = Arc::new(SqliteStore::open(&settings.database).await?);
+        Self::boot_over(settings, listeners, store).await
+    }
+
+    /// The same over a store that is open already, whatever the settings say of the database.
+    ///
+    /// # Errors
+    /// [`BootError`] says what is wrong and how to mend it.
+    pub async fn boot_over(
+        settings: Settings,
         (plain, tls): (Option<Listener>, Option<Listener>),
+        store: Arc<dyn Store>,
     ) -> Result<Self, BootError> {
         let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) = (Arc::new(SystemClock), Arc::new(OsEntropy));
-        let signer = {
-            check_dir(&settings.data_dir)?;
-            decision_key::load_or_make(&settings.data_dir, &*entropy)?
-        };
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&settings.database).await?);
+        check_dir(&settings.data_dir)?;
+        let signer = decision_key::load_or_make(&settings.data_dir, &*entropy)?;
         let parts = Parts { store: Arc::clone(&store), clock: Arc::clone(&clock), entropy: Arc::clone(&entropy) };
         let people = Arc::new(People::load(parts.clone()).await?);
         let hosts = Hosts::load(parts.clone(), settings.master.clone()).await?;
