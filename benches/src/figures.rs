@@ -86,6 +86,13 @@ impl Report {
         self.say(format!("  {verdict:11} {what}: {value:.2} {unit} (budget {budget} {unit})"));
     }
 
+    /// Prints a figure beside the least that it must reach.
+    pub fn reach(&mut self, what: &str, value: f64, budget: f64, unit: &str) {
+        let verdict = if value >= budget { "PASS" } else { "OVER BUDGET" };
+        self.missed += u32::from(value < budget);
+        self.say(format!("  {verdict:11} {what}: {value:.2} {unit} (at least {budget} {unit})"));
+    }
+
     /// The exit code: failure only if it was asked for with `--check` and a budget was missed.
     pub fn end(self) -> ExitCode {
         let check = std::env::args().any(|argument| argument == "--check");

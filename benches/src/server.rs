@@ -32,19 +32,16 @@ impl Server {
     /// If it does not start; what it said is in the text.
     pub fn start(program: &Path, policies: &str, settings: &[(&str, &str)]) -> Result<Self> {
         let directory = private_directory()?;
-        let certified = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()])?;
-        write(&directory.path().join("ca.pem"), &certified.cert.pem())?;
-        write(&directory.path().join("key.pem"), &certified.signing_key.serialize_pem())?;
-        write(&directory.path().join("policies.json"), policies)?;
-        write(&directory.path().join("config.toml"), "")?;
+        prepare(directory.path(), policies)?;
 
         // Before the server runs, which notices later changes within a second.
-        let host = command(program, directory.path(), "add-host").args(["bench", "--client-conf"]).output()?;
+        let host = command(program, directory.path()).args(["add-host", "bench", "--client-conf"]).output()?;
         if !host.status.success() {
             return Err(format!("add-host: {}", String::from_utf8_lossy(&host.stderr)).into());
         }
 
-        let mut child = command(program, directory.path(), "serve")
+        let mut child = command(program, directory.path())
+            .arg("serve")
             .envs(settings.iter().copied())
             .stderr(Stdio::piped())
             .spawn()?;
@@ -106,11 +103,20 @@ impl Drop for Server {
     }
 }
 
-fn command(program: &Path, directory: &Path, verb: &str) -> Command {
+/// Writes what a server reads: a throw-away certificate with its key, and the policy file.
+pub(crate) fn prepare(directory: &Path, policies: &str) -> Result<()> {
+    let certified = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()])?;
+    write(&directory.join("ca.pem"), &certified.cert.pem())?;
+    write(&directory.join("key.pem"), &certified.signing_key.serialize_pem())?;
+    write(&directory.join("policies.json"), policies)?;
+    write(&directory.join("config.toml"), "")
+}
+
+/// A server program in a prepared directory, on free ports of loopback.
+pub(crate) fn command(program: &Path, directory: &Path) -> Command {
     let file = |name: &str| directory.join(name);
     let mut command = Command::new(program);
     command
-        .arg(verb)
         .env_clear()
         .env("IDENTREE_TOML_CONFIG_FILE", file("config.toml"))
         .env("IDENTREE_DATA_DIR", directory)
