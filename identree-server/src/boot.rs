@@ -31,6 +31,7 @@ use crate::parts::Parts;
 use crate::router::{Rooms, router};
 use crate::session::Sessions;
 use crate::web::Web;
+use crate::web::events::Events;
 
 /// How soon a provider that did not answer is asked again, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -144,6 +145,7 @@ impl Server {
         let https = settings.external_url.scheme() == "https";
         let cookies = Cookies::new(https);
         let sessions = Sessions::new(parts.clone());
+        let events = Events::start(&engine, sessions.clone());
         let insecure: Arc<[String]> = settings.insecure().into();
         for name in insecure.iter() {
             tracing::warn!("{name} is on: a security check is switched off");
@@ -153,7 +155,7 @@ impl Server {
             hosts: HostApi { engine: engine.clone(), external_url: Arc::clone(&external_url) },
             host_auth: HostAuth { hosts: hosts.clone(), clock, authorities },
             login: Login { parts, sessions, cookies, provider: Arc::clone(&provider), people },
-            web: Web { engine: engine.clone(), provider: Arc::clone(&provider) },
+            web: Web { engine: engine.clone(), provider: Arc::clone(&provider), events },
             health: Health { engine: engine.clone(), provider: Arc::clone(&provider), insecure },
             csrf: Csrf { origins: Arc::new([external_url.origin().ascii_serialization()]) },
             headers: SecurityHeaders { https },

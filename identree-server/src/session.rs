@@ -12,6 +12,7 @@ use identree_core::store::{Batch, Change, Collection, DocumentKey, Put, StoreErr
 use identree_core::text::{hex, unhex};
 use identree_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast;
 
 use crate::parts::Parts;
 
@@ -108,16 +109,36 @@ enum Activity {
     Page,
 }
 
+/// How many ends whoever follows them may be behind before they are told that they missed some.
+const FOLLOW: usize = 256;
+
+/// The end of one session, before its time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended(DocumentKey);
+
+impl Session {
+    /// Whether it was this one.
+    pub fn was(&self, ended: &Ended) -> bool {
+        self.key == ended.0
+    }
+}
+
 /// All browser sessions.
 #[derive(Debug, Clone)]
 pub struct Sessions {
     parts: Parts,
+    ended: broadcast::Sender<Ended>,
 }
 
 impl Sessions {
     /// Over the store of the parts.
-    pub const fn new(parts: Parts) -> Self {
-        Self { parts }
+    pub fn new(parts: Parts) -> Self {
+        Self { parts, ended: broadcast::Sender::new(FOLLOW) }
+    }
+
+    /// Each session that is ended here from now on, by signing out or by signing in anew.
+    pub fn follow_ends(&self) -> broadcast::Receiver<Ended> {
+        self.ended.subscribe()
     }
 
     /// A new session of a person who proved themselves at `proven_at`: its token, and the change to commit together with
@@ -178,11 +199,30 @@ impl Sessions {
         }
     }
 
+    /// Whether a session that was found before still lives; keeps none alive.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be told; callers treat the visitor as signed out.
+    pub async fn lives(&self, session: &Session) -> Result<bool, StoreError> {
+        let now = self.parts.now();
+        let Some(document) = self.parts.store.document(&session.key, now).await? else {
+            return Ok(false);
+        };
+        let stored: Stored = serde_json::from_slice(&document.bytes).map_err(corrupt)?;
+        Ok(now < stored.ends())
+    }
+
     /// Ends a session, for good and everywhere.
     ///
     /// # Errors
     /// [`StoreError`] if it may still live.
     pub async fn end(&self, session: &Session) -> Result<(), StoreError> {
+        self.write_end(session).await?;
+        let _ = self.ended.send(Ended(session.key.clone())); // Err: nobody follows
+        Ok(())
+    }
+
+    async fn write_end(&self, session: &Session) -> Result<(), StoreError> {
         use identree_core::audit::EventKind;
         let mut revision = session.revision;
         loop {

@@ -142,7 +142,7 @@ impl EngineBuilder {
         loop {
             let paged = store.challenges(&filter, page).await?;
             for record in paged.items {
-                live.publish(record);
+                live.recall(record);
             }
             match paged.next {
                 Some(next) => page.after = Some(next),

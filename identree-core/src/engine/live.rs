@@ -4,17 +4,22 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, broadcast, watch};
 
 use super::caps::{Caps, Limit, Place, Tally};
 use crate::challenge::{ChallengeRecord, UserCode};
 use crate::id::ChallengeId;
 use crate::time::Timestamp;
 
+/// How many changes somebody who follows may be behind before they are told that they missed some.
+const FOLLOW: usize = 1024;
+
 /// The table. Locks are held for moments and never across an await.
 pub(super) struct Live {
     table: Mutex<Table>,
     changes: watch::Sender<u64>,
+    /// Every new state, in the order in which it became known.
+    feed: broadcast::Sender<Arc<ChallengeRecord>>,
     /// Rings when the first deadline moved closer.
     pub(super) alarm: Notify,
     keep_settled: Duration,
@@ -36,7 +41,14 @@ struct Entry {
 
 impl Live {
     pub(super) fn new(keep_settled: Duration, caps: Caps) -> Self {
-        Self { table: Mutex::default(), changes: watch::Sender::new(0), alarm: Notify::new(), keep_settled, caps }
+        Self {
+            table: Mutex::default(),
+            changes: watch::Sender::new(0),
+            feed: broadcast::Sender::new(FOLLOW),
+            alarm: Notify::new(),
+            keep_settled,
+            caps,
+        }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -45,6 +57,15 @@ impl Live {
 
     /// Makes a committed state known and wakes whoever waits for it. An older state than the known one changes nothing.
     pub(super) fn publish(&self, record: Arc<ChallengeRecord>) -> watch::Receiver<Arc<ChallengeRecord>> {
+        self.keep(record, true)
+    }
+
+    /// As [`publish`](Self::publish), for a state that was read: of a question that was not known here it is no news.
+    pub(super) fn recall(&self, record: Arc<ChallengeRecord>) -> watch::Receiver<Arc<ChallengeRecord>> {
+        self.keep(record, false)
+    }
+
+    fn keep(&self, record: Arc<ChallengeRecord>, new: bool) -> watch::Receiver<Arc<ChallengeRecord>> {
         let (id, code) = (record.question().id, record.question().code.clone());
         let due = record.settled_at().map_or(record.question().expires_at, |at| at + self.keep_settled);
         let mut table = self.table();
@@ -58,7 +79,7 @@ impl Live {
                         if known.is_pending() && !record.is_pending() {
                             tally.settled(&record, cool_down);
                         }
-                        *known = record;
+                        *known = Arc::clone(&record);
                     }
                     newer
                 });
@@ -66,11 +87,15 @@ impl Live {
                     table.due.remove(&(entry.due, id));
                     table.due.insert((due, id));
                     entry.due = due;
+                    let _ = self.feed.send(record); // Err: nobody follows
                 }
                 entry.record.subscribe()
             }
             None => {
                 table.tally.entered(&record);
+                if new {
+                    let _ = self.feed.send(Arc::clone(&record));
+                }
                 let (sender, updates) = watch::channel(record);
                 table.entries.insert(id, Entry { record: sender, due });
                 table.codes.insert(code, id);
@@ -139,6 +164,10 @@ impl Live {
 
     pub(super) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
+    }
+
+    pub(super) fn follow(&self) -> broadcast::Receiver<Arc<ChallengeRecord>> {
+        self.feed.subscribe()
     }
 
     /// When something is due next.

@@ -18,7 +18,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 pub use self::builder::EngineBuilder;
 pub use self::caps::{Caps, CoolDown, Limit};
@@ -289,7 +289,7 @@ impl Engine {
         if let Some(updates) = self.0.live.subscribe(id) {
             return Ok(Some(updates));
         }
-        Ok(self.0.store.challenge(id).await?.map(|record| self.0.live.publish(record)))
+        Ok(self.0.store.challenge(id).await?.map(|record| self.0.live.recall(record)))
     }
 
     /// One question, from memory while it is live.
@@ -404,6 +404,22 @@ impl Engine {
     /// A number that rises whenever any question changes: for lists that follow.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.0.live.changes()
+    }
+
+    /// Every state that a question takes from now on, in the order in which it became known here: opened, voted on, settled.
+    /// A follower who is too slow is told how much was missed.
+    pub fn follow(&self) -> broadcast::Receiver<Arc<ChallengeRecord>> {
+        self.0.live.follow()
+    }
+
+    /// Tells of each new state of the directory: who may see what may have changed.
+    pub fn directory_changes(&self) -> watch::Receiver<crate::policy::Revision> {
+        self.0.directory.changes()
+    }
+
+    /// Whether the directory has shut the person out.
+    pub fn is_disabled(&self, person: &Actor) -> bool {
+        self.0.directory.snapshot().is_disabled(person.name())
     }
 
     /// Where everything is kept.

@@ -46,7 +46,7 @@ impl Engine {
             // Only the id can be in the way: this nonce has asked before, long ago or on another replica.
             Err(EngineError::Store(StoreError::Conflict)) => match self.0.store.challenge(id).await? {
                 Some(known) => {
-                    self.0.live.publish(Arc::clone(&known));
+                    self.0.live.recall(Arc::clone(&known));
                     self.again(&ask, known).await
                 }
                 None => Err(EngineError::Store(StoreError::Conflict)),

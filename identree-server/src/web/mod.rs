@@ -5,6 +5,7 @@
 //! the person's own (`csrf_token`). Nothing is decided by a GET.
 
 mod asset;
+pub mod events;
 mod live;
 mod page;
 mod problem;
@@ -25,6 +26,7 @@ use identree_core::engine::{Engine, EngineError, Refusal, Verdict, Vote, VoteRef
 use identree_core::id::ChallengeId;
 use serde::Deserialize;
 
+use self::events::Events;
 use self::page::{Frame, ListPage, Objection, QuestionPage, ResultPage, WelcomePage, show};
 pub use self::problem::Problem;
 use self::view::Viewer;
@@ -41,6 +43,8 @@ pub struct Web {
     pub engine: Engine,
     /// Whether anybody can sign in now.
     pub provider: Arc<Provider>,
+    /// What open lists are told.
+    pub events: Events,
 }
 
 /// The routes of the pages.
@@ -48,6 +52,7 @@ pub fn routes(web: Web) -> Router {
     Router::new()
         .route("/", get(home))
         .route("/state", get(live::list_state))
+        .route("/api/events", get(events::events))
         .route("/approve/{code}", get(question))
         .route("/approve/{code}/state", get(live::question_state))
         .route("/api/challenges/approve", post(approve))
@@ -71,11 +76,13 @@ async fn home(State(web): State<Web>, person: Option<SignedIn>, headers: HeaderM
     }
     let engine = &web.engine;
     let viewer = Viewer::of(engine, &person.actor);
+    // Before the questions are read, so that no change after it is missed.
+    let events = web.events.address(&events::view(person.csrf.as_str(), viewer.admin));
     let waiting = engine.visible(&person.actor);
     match engine.recent(&person.actor, RECENT).await {
         Ok(recent) => {
             let frame = Frame::of(&viewer, person.csrf.as_str());
-            show(StatusCode::OK, &ListPage::new(frame, &waiting, &recent, &viewer, engine.clock().now()))
+            show(StatusCode::OK, &ListPage::new(frame, &waiting, &recent, &viewer, events, engine.clock().now()))
         }
         Err(error) => cannot(&error),
     }

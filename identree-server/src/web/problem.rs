@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use identree_core::text::visible;
 
 use super::page::{Frame, show};
-use super::text::{ENGLISH, Text};
+use super::text::{Language, Text};
 
 /// An error page. Says what, and how to go on; never anything that helps to guess.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ struct ProblemPage<'a> {
     path: &'a str,
 }
 
-const TEXT: &Text = &ENGLISH;
+const TEXT: &Text = Language::English.text();
 
 impl Problem {
     fn new(status: StatusCode, title: &'static str, more: &'static str) -> Self {

@@ -33,13 +33,39 @@ impl Viewer {
         question.requester == self.name
     }
 
+    /// As which of the two they look at the question.
+    pub(super) fn side(&self, question: &Question) -> Side {
+        if self.asked(question) { Side::Requester } else { Side::Approver }
+    }
+
     /// Whether the digits of the code stay hidden from them, because they must type them.
     pub(super) fn types_number(&self, question: &Question) -> bool {
-        !self.asked(question) && question.requirement.as_ref().is_some_and(|requirement| requirement.number_match)
+        self.side(question).types_number(question)
     }
 
     /// Where they see the question. The address never tells digits that they must type.
     pub(super) fn path(&self, question: &Question) -> String {
+        self.side(question).path(question)
+    }
+}
+
+/// From which side somebody looks at a question: all that lists differ by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    /// They asked.
+    Requester,
+    /// Somebody else asked.
+    Approver,
+}
+
+impl Side {
+    /// Whether the digits of the code stay hidden on this side, because they must be typed there.
+    fn types_number(self, question: &Question) -> bool {
+        self == Self::Approver && question.requirement.as_ref().is_some_and(|requirement| requirement.number_match)
+    }
+
+    /// Where the question is seen. The address never tells digits that must be typed.
+    pub(super) fn path(self, question: &Question) -> String {
         if self.types_number(question) {
             format!("/approve/{}", question.id)
         } else {
@@ -184,19 +210,19 @@ pub(super) fn ending(record: &ChallengeRecord, text: &Text) -> String {
 }
 
 /// What is asked, as one sentence.
-pub(super) fn headline(question: &Question, viewer: &Viewer, text: &Text) -> String {
+pub(super) fn headline(question: &Question, side: Side, text: &Text) -> String {
     let forms = [text.asks_sudo, text.asks_sudo_own, text.asks_other, text.asks_other_own];
-    say(question, viewer, forms)
+    say(question, side, forms)
 }
 
 /// What was asked, in front of the command.
-pub(super) fn looking_back(question: &Question, viewer: &Viewer, text: &Text) -> String {
+pub(super) fn looking_back(question: &Question, side: Side, text: &Text) -> String {
     let forms = [text.asked_sudo, text.asked_sudo_own, text.asked_other, text.asked_other_own];
-    say(question, viewer, forms)
+    say(question, side, forms)
 }
 
-fn say(question: &Question, viewer: &Viewer, [sudo, sudo_own, other, other_own]: [&str; 4]) -> String {
-    let own = viewer.asked(question);
+fn say(question: &Question, side: Side, [sudo, sudo_own, other, other_own]: [&str; 4]) -> String {
+    let own = side == Side::Requester;
     let run_as = question.run_as.as_ref().map(|run_as| run_as.user.as_str()).unwrap_or_default();
     let form = match (run_as.is_empty(), own) {
         (false, false) => sudo,
@@ -215,7 +241,7 @@ fn say(question: &Question, viewer: &Viewer, [sudo, sudo_own, other, other_own]:
 
 #[cfg(test)]
 mod tests {
-    use super::super::text::ENGLISH;
+    use super::super::text::Language;
     use super::*;
 
     #[test]
@@ -232,7 +258,7 @@ mod tests {
 
     #[test]
     fn durations_are_said_briefly() {
-        let say = |secs| duration(Duration::from_secs(secs), &ENGLISH);
+        let say = |secs| duration(Duration::from_secs(secs), Language::English.text());
         assert_eq!(
             [0, 59, 60, 61, 599, 601, 3600, 7265].map(say),
             ["0 s", "59 s", "1 min", "1 min 1 s", "9 min 59 s", "10 min", "1 h 0 min", "2 h 1 min"]

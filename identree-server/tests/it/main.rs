@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop where it stands")]
 
 mod browser;
+mod events;
 mod health;
 mod host_api;
 mod limits;
@@ -42,6 +43,7 @@ use identree_server::parts::Parts;
 use identree_server::router::{Rooms, router};
 use identree_server::session::{SessionToken, Sessions};
 use identree_server::web::Web;
+use identree_server::web::events::Events;
 use tower::ServiceExt as _;
 use url::Url;
 
@@ -60,6 +62,7 @@ struct Rig {
     engine: Engine,
     hosts: Hosts,
     sessions: Sessions,
+    people: Arc<People>,
     router: Router,
     host: Host,
 }
@@ -131,6 +134,7 @@ impl Rig {
         };
         let provider = Arc::new(Provider::new(settings, Arc::clone(&parts.clock)).unwrap());
         let (sessions, cookies) = (Sessions::new(parts.clone()), Cookies::new(false));
+        let events = Events::start(&engine, sessions.clone());
         let router = router(Rooms {
             hosts: HostApi { engine: engine.clone(), external_url: Arc::new(Url::parse(ORIGIN).unwrap()) },
             host_auth: HostAuth {
@@ -143,9 +147,9 @@ impl Rig {
                 sessions: sessions.clone(),
                 cookies,
                 provider: Arc::clone(&provider),
-                people,
+                people: Arc::clone(&people),
             },
-            web: Web { engine: engine.clone(), provider: Arc::clone(&provider) },
+            web: Web { engine: engine.clone(), provider: Arc::clone(&provider), events },
             health: Health { engine: engine.clone(), provider, insecure: Arc::new([]) },
             csrf: Csrf { origins: Arc::new([ORIGIN.to_owned()]) },
             headers: SecurityHeaders { https: false },
@@ -154,7 +158,7 @@ impl Rig {
         let web1 = HostName::parse("web1").unwrap();
         let secret = hosts.add(&web1, None, None, None).await.unwrap();
         note(Kind::Host, secret.reveal().expose());
-        Self { clock, store, parts, engine, hosts, sessions, router, host: Host { name: web1, secret } }
+        Self { clock, store, parts, engine, hosts, sessions, people, router, host: Host { name: web1, secret } }
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {

@@ -10,7 +10,7 @@ use identree_core::time::Timestamp;
 
 use super::Frame;
 use crate::web::text::{Text, fill};
-use crate::web::view::{Moment, Viewer, duration, headline, state_name, state_word};
+use crate::web::view::{Moment, Side, Viewer, duration, headline, state_name, state_word};
 
 /// `GET /` for visitors who are not signed in.
 #[derive(Debug, Template)]
@@ -27,13 +27,20 @@ pub(crate) struct WelcomePage {
 pub(crate) struct ListPage {
     pub(crate) frame: Frame,
     seen: String,
+    /// Where the list's events are, from this state on.
+    events: String,
     now_ms: i64,
     waiting: Vec<Waiting>,
     recent: Vec<Recent>,
 }
 
-#[derive(Debug)]
-struct Waiting {
+/// One question that waits, as the list shows it.
+#[derive(Debug, Template)]
+#[template(path = "waiting.html")]
+pub(crate) struct Waiting {
+    text: &'static Text,
+    id: String,
+    revision: u64,
     path: String,
     headline: String,
     action: String,
@@ -44,8 +51,11 @@ struct Waiting {
     need: u32,
 }
 
-#[derive(Debug)]
-struct Recent {
+/// One question that was answered, as the list shows it.
+#[derive(Debug, Template)]
+#[template(path = "recent.html")]
+pub(crate) struct Recent {
+    id: String,
     path: String,
     state: &'static str,
     name: &'static str,
@@ -61,14 +71,22 @@ impl ListPage {
         waiting: &[Arc<ChallengeRecord>],
         recent: &[Arc<ChallengeRecord>],
         viewer: &Viewer,
+        events: String,
         now: Timestamp,
     ) -> Self {
         let text = frame.text;
         Self {
             seen: fingerprint(waiting),
+            events,
             now_ms: now.as_millis(),
-            waiting: waiting.iter().map(|record| waiting_item(record, viewer, now, text)).collect(),
-            recent: recent.iter().map(|record| recent_item(record, viewer, now, text)).collect(),
+            waiting: waiting
+                .iter()
+                .map(|record| Waiting::new(record, viewer.side(record.question()), now, text))
+                .collect(),
+            recent: recent
+                .iter()
+                .map(|record| Recent::new(record, viewer.side(record.question()), now, text))
+                .collect(),
             frame,
         }
     }
@@ -84,34 +102,55 @@ pub(crate) fn fingerprint(waiting: &[Arc<ChallengeRecord>]) -> String {
     hex(&sha256(&bytes)[..8])
 }
 
-fn waiting_item(record: &ChallengeRecord, viewer: &Viewer, now: Timestamp, text: &Text) -> Waiting {
-    let question = record.question();
-    let left = duration(question.expires_at.since(now), text);
-    Waiting {
-        path: viewer.path(question),
-        headline: headline(question, viewer, text),
-        action: visible(&question.summary.action).into_owned(),
-        own: viewer.asked(question),
-        ends_ms: question.expires_at.as_millis(),
-        left: fill(text.time_left, &[("time", &left)]),
-        have: record.votes().len(),
-        need: record.needed(),
+/// The longest command in a list, in characters; the question's own page shows all of it.
+const MAX_ACTION_CHARS: usize = 300;
+
+/// A command on a few lines, made visible.
+fn brief(action: &str) -> String {
+    let action = visible(action);
+    match action.char_indices().nth(MAX_ACTION_CHARS) {
+        None => action.into_owned(),
+        Some((end, _)) => format!("{}…", &action[..end]),
     }
 }
 
-fn recent_item(record: &ChallengeRecord, viewer: &Viewer, now: Timestamp, text: &Text) -> Recent {
-    let question = record.question();
-    let about = if viewer.asked(question) {
-        question.target.to_string()
-    } else {
-        format!("{} · {}", question.requester, question.target)
-    };
-    Recent {
-        path: viewer.path(question),
-        state: state_word(record),
-        name: state_name(record, text),
-        action: visible(&question.summary.action).into_owned(),
-        about,
-        at: Moment::at(record.settled_at().unwrap_or(now), now),
+impl Waiting {
+    /// As seen from this side.
+    pub(crate) fn new(record: &ChallengeRecord, side: Side, now: Timestamp, text: &'static Text) -> Self {
+        let question = record.question();
+        let left = duration(question.expires_at.since(now), text);
+        Self {
+            text,
+            id: question.id.to_string(),
+            revision: record.revision(),
+            path: side.path(question),
+            headline: headline(question, side, text),
+            action: brief(&question.summary.action),
+            own: side == Side::Requester,
+            ends_ms: question.expires_at.as_millis(),
+            left: fill(text.time_left, &[("time", &left)]),
+            have: record.votes().len(),
+            need: record.needed(),
+        }
+    }
+}
+
+impl Recent {
+    /// As seen from this side.
+    pub(crate) fn new(record: &ChallengeRecord, side: Side, now: Timestamp, text: &'static Text) -> Self {
+        let question = record.question();
+        let about = match side {
+            Side::Requester => question.target.to_string(),
+            Side::Approver => format!("{} · {}", question.requester, question.target),
+        };
+        Self {
+            id: question.id.to_string(),
+            path: side.path(question),
+            state: state_word(record),
+            name: state_name(record, text),
+            action: brief(&question.summary.action),
+            about,
+            at: Moment::at(record.settled_at().unwrap_or(now), now),
+        }
     }
 }

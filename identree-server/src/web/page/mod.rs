@@ -10,17 +10,18 @@ use askama::Template;
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 
-pub(super) use self::list::{ListPage, WelcomePage, fingerprint};
+pub(super) use self::list::{ListPage, Recent, Waiting, WelcomePage, fingerprint};
 pub(super) use self::question::{Objection, QuestionPage};
 pub(super) use self::result::ResultPage;
 use super::asset::Assets;
-use super::text::{ENGLISH, Text};
+use super::text::{Language, Text};
 use super::view::Viewer;
 
 /// What every page has around it.
 #[derive(Debug)]
 pub(super) struct Frame {
     pub(super) text: &'static Text,
+    pub(super) language: &'static str,
     pub(super) assets: Assets,
     pub(super) person: Option<Person>,
 }
@@ -36,13 +37,13 @@ pub(super) struct Person {
 impl Frame {
     /// For a visitor of whom nothing is known.
     pub(super) const fn anonymous() -> Self {
-        Self { text: &ENGLISH, assets: Assets, person: None }
+        Self { text: Language::English.text(), language: Language::English.tag(), assets: Assets, person: None }
     }
 
     /// For a signed-in person.
     pub(super) fn of(viewer: &Viewer, csrf: &str) -> Self {
         let person = Person { name: viewer.name.to_string(), admin: viewer.admin, csrf: csrf.to_owned() };
-        Self { text: &ENGLISH, assets: Assets, person: Some(person) }
+        Self { text: Language::English.text(), language: Language::English.tag(), assets: Assets, person: Some(person) }
     }
 }
 

@@ -119,7 +119,7 @@ impl QuestionPage {
             id: question.id.to_string(),
             path: viewer.path(question),
             revision: record.revision(),
-            headline: headline(question, viewer, text),
+            headline: headline(question, viewer.side(question), text),
             has_hidden: command.iter().any(|piece| piece.hidden),
             command,
             command_as_typed: question.kind.as_str() == "sudo" && !question.command_is_exact,

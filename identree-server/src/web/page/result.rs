@@ -46,7 +46,7 @@ impl ResultPage {
             ending: ending(record, text),
             at: Moment::at(record.settled_at().unwrap_or(now), now),
             reasons: reasons(record, text),
-            headline: looking_back(question, viewer, text),
+            headline: looking_back(question, viewer.side(question), text),
             command: pieces(&question.summary.action),
             notice,
             frame,
