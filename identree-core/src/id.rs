@@ -47,14 +47,19 @@ pub enum NameError {
     },
 }
 
-fn check(what: &'static str, max: usize, text: &str, allowed: impl Fn(usize, char) -> bool) -> Result<(), NameError> {
+fn check(
+    what: &'static str,
+    max: usize,
+    text: &str,
+    allowed: impl Fn(&str, usize, char) -> bool,
+) -> Result<(), NameError> {
     if text.is_empty() {
         return Err(NameError::Empty { what });
     }
     if text.len() > max {
         return Err(NameError::TooLong { what, max });
     }
-    match text.char_indices().find(|&(at, c)| !allowed(at, c)) {
+    match text.char_indices().find(|&(at, c)| !allowed(text, at, c)) {
         Some((at, c)) => Err(NameError::Character { what, shown: visible(&c.to_string()).into_owned(), at }),
         None => Ok(()),
     }
@@ -133,42 +138,46 @@ const AS_GIVEN: fn(&str) -> std::borrow::Cow<'_, str> = |text| text.into();
 name!(
     /// Who a person is on the managed systems: a Unix name, an e-mail form, a service id. Case is kept and counts.
     UserName, "user name", 128, AS_GIVEN,
-    |at, c| c.is_ascii_alphanumeric() || c == '_' || (at > 0 && matches!(c, '.' | '-' | '@' | '+' | '$' | ':' | '\\'))
+    |_, at, c| c.is_ascii_alphanumeric() || c == '_' || (at > 0 && matches!(c, '.' | '-' | '@' | '+' | '$' | ':' | '\\'))
 );
 name!(
     /// A managed host. Lower-cased, one trailing dot removed (RFC 1123 names and the `_` that some sites use).
     HostName, "host name", 253,
     |text| text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase().into(),
-    |at, c| c.is_ascii_lowercase() || c.is_ascii_digit() || (at > 0 && matches!(c, '.' | '-' | '_'))
+    |text, at, c| match c {
+        // Between two labels, never at the end: one host has one name, however often it is read.
+        '.' => at > 0 && !text[..at].ends_with('.') && at + 1 < text.len(),
+        c => c.is_ascii_lowercase() || c.is_ascii_digit() || (at > 0 && matches!(c, '-' | '_')),
+    }
 );
 name!(
     /// A thing other than a host that a question is about: a deployment target, a database, a tool.
     TargetName, "target name", 253, AS_GIVEN,
-    |at, c| c.is_ascii_alphanumeric() || (at > 0 && matches!(c, '.' | '-' | '_' | '/' | ':' | '@'))
+    |_, at, c| c.is_ascii_alphanumeric() || (at > 0 && matches!(c, '.' | '-' | '_' | '/' | ':' | '@'))
 );
 name!(
     /// A group as the identity provider names it. Exact, case counts.
-    GroupName, "group name", 256, AS_GIVEN, |_, c| !crate::text::is_hidden(c)
+    GroupName, "group name", 256, AS_GIVEN, |_, _, c| !crate::text::is_hidden(c)
 );
 name!(
     /// The name of a policy rule, as in the seeds' `approval-policies.json`.
     RuleName, "policy name", 64, AS_GIVEN,
-    |at, c| c.is_ascii_lowercase() || c.is_ascii_digit() || (at > 0 && matches!(c, '.' | '-' | '_'))
+    |_, at, c| c.is_ascii_lowercase() || c.is_ascii_digit() || (at > 0 && matches!(c, '.' | '-' | '_'))
 );
 name!(
     /// What sort of question it is: `sudo`, `ssh-login`, `deploy`, … Rules match on it and an answer binds it.
     ChallengeKind, "challenge kind", 32, AS_GIVEN,
-    |at, c| c.is_ascii_lowercase() || (at > 0 && (c.is_ascii_digit() || c == '-'))
+    |_, at, c| c.is_ascii_lowercase() || (at > 0 && (c.is_ascii_digit() || c == '-'))
 );
 name!(
     /// A PAM service name (`sudo`, `sudo-i`, `su`), as in the file name under `/etc/pam.d`.
     ServiceName, "PAM service name", 64, AS_GIVEN,
-    |at, c| c.is_ascii_alphanumeric() || (at > 0 && matches!(c, '.' | '-' | '_'))
+    |_, at, c| c.is_ascii_alphanumeric() || (at > 0 && matches!(c, '.' | '-' | '_'))
 );
 name!(
     /// A POSIX group name as the host states it for run-as.
     UnixGroup, "run-as group", 128, AS_GIVEN,
-    |at, c| c.is_ascii_alphanumeric() || c == '_' || (at > 0 && matches!(c, '.' | '-' | '@' | '+' | '$' | '\\' | '#'))
+    |_, at, c| c.is_ascii_alphanumeric() || c == '_' || (at > 0 && matches!(c, '.' | '-' | '@' | '+' | '$' | '\\' | '#'))
 );
 
 macro_rules! bytes_id {
@@ -310,6 +319,9 @@ mod tests {
     fn names_are_parsed_once_and_strictly() {
         assert_eq!(HostName::parse("Web-1.Example.").unwrap().as_str(), "web-1.example");
         assert!(HostName::parse("-web").is_err());
+        for dots in ["web..", "web...", "a..b", ".", "..", ".web"] {
+            assert!(HostName::parse(dots).is_err(), "{dots}");
+        }
         assert!(UserName::parse("ann@example.org").is_ok());
         assert!(UserName::parse("-ann").is_err());
         assert_eq!(

@@ -7,6 +7,9 @@ pub mod clock;
 pub mod config;
 pub mod facts;
 pub mod flow;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 pub mod hygiene;
 pub mod terminal;

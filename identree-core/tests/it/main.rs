@@ -1,5 +1,6 @@
 //! Integration tests of identree-core.
 
+mod corpora;
 mod crash;
 mod small;
 mod sqlite;

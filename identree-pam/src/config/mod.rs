@@ -1,7 +1,7 @@
 //! The host file, `/etc/identree/client.conf`: one file, one owner, no environment variable.
 
 mod file;
-mod parse;
+pub(crate) mod parse;
 mod url;
 
 use std::collections::BTreeMap;

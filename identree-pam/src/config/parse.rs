@@ -50,7 +50,7 @@ fn unquoted(value: &str) -> Result<&str, LineError> {
 }
 
 /// A span of time: numbers with a unit (`500ms`, `90s`, `5m`, `1h30m`).
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut total = Duration::ZERO;
     while !rest.is_empty() {

@@ -1,8 +1,8 @@
 //! Who asks for what: from `pam_exec`'s `PAM_*` variables and from procfs, never from what the caller could set.
 
 mod pam;
-mod procfs;
-mod sudo_options;
+pub(crate) mod procfs;
+pub(crate) mod sudo_options;
 
 use std::fs;
 use std::os::unix::ffi::OsStringExt as _;

@@ -45,19 +45,19 @@ const LONG_WITHOUT_VALUE: [&str; 18] = [
 
 /// As whom, as typed. Names may be `#uid` or `#gid`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct RunAsOptions {
+pub(crate) struct RunAsOptions {
     /// `-u`.
-    pub(super) user: Option<Vec<u8>>,
+    pub(crate) user: Option<Vec<u8>>,
     /// `-g`.
-    pub(super) group: Option<Vec<u8>>,
+    pub(crate) group: Option<Vec<u8>>,
 }
 
 /// The command line is not one that sudo itself would accept, so nothing certain can be said about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NotSudo;
+pub(crate) struct NotSudo;
 
 /// Reads the options in `argv`, the program's own name first. The last one of a kind counts, as for sudo.
-pub(super) fn run_as(argv: &[Vec<u8>]) -> Result<RunAsOptions, NotSudo> {
+pub(crate) fn run_as(argv: &[Vec<u8>]) -> Result<RunAsOptions, NotSudo> {
     let mut found = RunAsOptions::default();
     let mut rest = argv.iter().skip(1).map(Vec::as_slice).peekable();
     while let Some(argument) = rest.next() {

@@ -15,16 +15,16 @@ const MAX_INTERIM: usize = 4;
 
 /// A response.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Response {
-    pub(super) status: u16,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
     /// Whether the connection may carry another request.
-    pub(super) keep: bool,
+    pub(crate) keep: bool,
 }
 
 /// Why the bytes are not a response we take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum HttpError {
+pub(crate) enum HttpError {
     #[error("the header section is malformed")]
     Head,
     #[error("the response is too large")]
@@ -64,7 +64,7 @@ pub(super) fn request(
 ///
 /// # Errors
 /// [`HttpError`] as soon as the bytes cannot become a response.
-pub(super) fn response(received: &[u8]) -> Result<Option<Response>, HttpError> {
+pub(crate) fn response(received: &[u8]) -> Result<Option<Response>, HttpError> {
     final_response(received, MAX_INTERIM)
 }
 
@@ -129,7 +129,7 @@ impl Head {
         if !rest[3..].is_empty() && !rest[3..].starts_with(' ') {
             return Err(BAD);
         }
-        let status = digits.parse().map_err(|_| BAD)?;
+        let status = digits.parse().ok().filter(|status| *status >= 100).ok_or(BAD)?;
         let (mut length, mut chunked) = (None, false);
         for line in lines {
             let (name, value) = line.split_once(':').ok_or(BAD)?;
@@ -255,6 +255,7 @@ mod tests {
             ("HTTP/2 200\r\n\r\n", HttpError::Head),
             ("HTTP/1.1 20\r\n\r\n", HttpError::Head),
             ("HTTP/1.1 2000\r\n\r\n", HttpError::Head),
+            ("HTTP/1.1 001 OK\r\n\r\n", HttpError::Head),
             ("HTTP/1.1 200 OK\r\nContent-Length : 1\r\n\r\n", HttpError::Head),
             ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", HttpError::Head),
             ("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", HttpError::Head),

@@ -1,7 +1,7 @@
 //! How a question reaches the server.
 
 mod direct;
-mod http1;
+pub(crate) mod http1;
 mod resolve;
 mod stream;
 mod watch;

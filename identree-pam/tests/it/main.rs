@@ -4,6 +4,8 @@
 
 mod answers;
 mod binary;
+#[cfg(feature = "fuzzing")]
+mod corpora;
 #[path = "../e2e/mod.rs"]
 mod e2e;
 mod server;
