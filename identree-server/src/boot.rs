@@ -10,13 +10,14 @@ use identree_core::Engine;
 use identree_core::policy::{PolicyFileError, RuleSet};
 use identree_core::rng::{Entropy, OsEntropy};
 use identree_core::store::{SqliteStore, Store, StoreError};
-use identree_core::time::{Clock, SystemClock};
+use identree_core::time::{Clock, SteadyClock, SystemClock};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use url::Url;
 
 use crate::api::HostApi;
 use crate::api::health::Health;
+use crate::clock_steps;
 use crate::config::{HostSettings, Settings};
 use crate::decision_key::{self, DecisionKeyError};
 use crate::hosts::Hosts;
@@ -122,7 +123,7 @@ impl Server {
         (plain, tls): (Option<Listener>, Option<Listener>),
         store: Arc<dyn Store>,
     ) -> Result<Self, BootError> {
-        let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) = (Arc::new(SystemClock), Arc::new(OsEntropy));
+        let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) = (Arc::new(SteadyClock::new()), Arc::new(OsEntropy));
         check_dir(&settings.data_dir)?;
         let signer = decision_key::load_or_make(&settings.data_dir, &*entropy)?;
         let parts = Parts { store: Arc::clone(&store), clock: Arc::clone(&clock), entropy: Arc::clone(&entropy) };
@@ -191,6 +192,7 @@ impl Server {
         let (hosts, provider, clock) = (self.hosts.clone(), self.provider, Arc::clone(self.engine.clock()));
         background.spawn(async move { hosts.follow().await });
         background.spawn(async move { find_provider(&provider, &*clock).await });
+        background.spawn(clock_steps::watch(Arc::clone(self.engine.clock())));
         let mut serving = JoinSet::new();
         for listener in [self.plain, self.tls].into_iter().flatten() {
             serving.spawn(listener.serve(self.router.clone(), stop.clone()));

@@ -4,6 +4,7 @@ pub mod api;
 pub mod boot;
 pub mod cli;
 pub mod client_conf;
+mod clock_steps;
 pub mod config;
 pub mod decision_key;
 #[cfg(feature = "dev-idp")]

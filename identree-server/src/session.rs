@@ -92,6 +92,10 @@ impl Stored {
         (self.seen_at + IDLE).min(self.created_at + ABSOLUTE)
     }
 
+    fn is_over(&self, now: Timestamp) -> bool {
+        now >= self.ends() || self.seen_at.is_from_the_future(now)
+    }
+
     fn put(&self) -> Result<Put, StoreError> {
         let bytes = serde_json::to_vec(self).map_err(corrupt)?;
         Ok(Put { bytes, expires_at: Some(self.ends()) })
@@ -180,7 +184,7 @@ impl Sessions {
                 return Ok(None);
             };
             let mut stored: Stored = serde_json::from_slice(&document.bytes).map_err(corrupt)?;
-            if now >= stored.ends() {
+            if stored.is_over(now) {
                 return Ok(None);
             }
             let mut revision = document.revision;

@@ -16,7 +16,7 @@ use crate::id::GroupName;
 use crate::policy::{Outcome, Policy, PolicyError, PolicyInput, Revision};
 use crate::rng::{Entropy, OsEntropy};
 use crate::store::{ChallengeFilter, MemoryStore, Page, Store, StoreError};
-use crate::time::{Clock, SystemClock, Timestamp};
+use crate::time::{Clock, SteadyClock, Timestamp};
 
 /// The most settled questions that are looked through for denials at the start, in thousands.
 const MAX_PAGES: usize = 10;
@@ -46,7 +46,7 @@ impl Default for EngineBuilder {
             policy: None,
             directory: None,
             signer: None,
-            clock: Arc::new(SystemClock),
+            clock: Arc::new(SteadyClock::new()),
             entropy: Arc::new(OsEntropy),
             settings: Settings {
                 admin_groups: Vec::new(),
@@ -136,21 +136,26 @@ impl EngineBuilder {
     /// [`StoreError`] if the store cannot be read.
     pub async fn build(self) -> Result<Engine, StoreError> {
         let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
-        let live = Live::new(self.settings.grant_life, self.settings.caps);
+        let (live, now) = (Live::new(self.settings.grant_life, self.settings.caps), self.clock.now());
         let filter = ChallengeFilter { pending: Some(true), requester: None };
         let mut page = Page::first(1000);
         loop {
             let paged = store.challenges(&filter, page).await?;
             for record in paged.items {
+                let question = record.question();
+                let (id, foreign) = (question.id, question.created_at.is_from_the_future(now));
                 live.recall(record);
+                if foreign {
+                    live.postpone(id, now); // its own deadline is by a clock that has gone back
+                }
             }
             match paged.next {
                 Some(next) => page.after = Some(next),
                 None => break,
             }
         }
-        let since = self.clock.now() - self.settings.caps.cool_down.within;
-        remember_denials(&*store, &live, since, self.settings.question_life).await?;
+        let since = now - self.settings.caps.cool_down.within;
+        remember_denials(&*store, &live, (since, now), self.settings.question_life).await?;
         let signer = self.signer.unwrap_or_else(|| Arc::new(LocalSigner::generate(&self.entropy)));
         let engine = Engine(Arc::new(Inner {
             store,
@@ -173,13 +178,14 @@ impl EngineBuilder {
 async fn remember_denials(
     store: &dyn Store,
     live: &Live,
-    since: Timestamp,
+    (since, now): (Timestamp, Timestamp),
     question_life: Duration,
 ) -> Result<(), StoreError> {
     let mut page = Page::first(1000);
     for _ in 0..MAX_PAGES {
         let paged = store.challenges(&ChallengeFilter { pending: Some(false), requester: None }, page).await?;
-        for record in paged.items.iter().filter(|record| record.settled_at().is_some_and(|at| at > since)) {
+        let counts = |at: Timestamp| at > since && !at.is_from_the_future(now);
+        for record in paged.items.iter().filter(|record| record.settled_at().is_some_and(counts)) {
             live.remember(record);
         }
         let older = paged.items.last().is_none_or(|last| last.question().created_at + question_life <= since);

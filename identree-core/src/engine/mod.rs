@@ -280,7 +280,13 @@ impl Engine {
             () = self.0.clock.sleep_until(until) => None,
             () = self.0.tasks.draining() => None,
         };
-        let record = record.unwrap_or_else(|| Arc::clone(&updates.borrow()));
+        let mut record = record.unwrap_or_else(|| Arc::clone(&updates.borrow()));
+        let now = self.0.clock.now();
+        if plan::is_over(&record, now) {
+            // The waiter's time ended together with the question's: the answer is its end, not "not yet".
+            sweep::end(self, record, now).await;
+            record = Arc::clone(&updates.borrow());
+        }
         self.verdict(&record).await
     }
 
@@ -373,11 +379,17 @@ impl Engine {
         let Some(mut answer) = record.answer(self.0.settings.grant_life) else {
             return Ok(None);
         };
-        if answer.decision == Decision::Granted && self.0.clock.now() > answer.expires {
+        if answer.decision == Decision::Granted && self.is_lapsed(answer.issued) {
             answer.decision = Decision::Expired;
             answer.extras = vec![("reason".to_owned(), Refusal::Lapsed.to_string())];
         }
         Ok(Some(SignedAnswer::make(&answer, &self.0.signer).await?))
+    }
+
+    /// Whether a grant of this time is too old to be claimed, or of a time that the clock has gone back from.
+    fn is_lapsed(&self, granted_at: Timestamp) -> bool {
+        let now = self.0.clock.now();
+        now > granted_at + self.0.settings.grant_life || granted_at.is_from_the_future(now)
     }
 
     async fn verdict(&self, record: &ChallengeRecord) -> Result<Verdict, EngineError> {
@@ -386,7 +398,7 @@ impl Engine {
             return Ok(Verdict::Pending { have, need: record.needed() });
         };
         let refusal = match how {
-            Settled::Granted(_) if self.0.clock.now() > *at + self.0.settings.grant_life => Refusal::Lapsed,
+            Settled::Granted(_) if self.is_lapsed(*at) => Refusal::Lapsed,
             Settled::Granted(_) => {
                 let Some(answer) = record.answer(self.0.settings.grant_life) else {
                     return Err(EngineError::NotFound);

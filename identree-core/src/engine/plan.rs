@@ -105,9 +105,15 @@ pub(super) fn open(asked: Asked, directory: &Snapshot, event: EventId) -> Plan {
     }
 }
 
+/// Whether a question waits although its time is over, or was asked at a time that the clock has gone back from.
+pub(super) fn is_over(record: &ChallengeRecord, now: Timestamp) -> bool {
+    let question = record.question();
+    record.is_pending() && (now >= question.expires_at || question.created_at.is_from_the_future(now))
+}
+
 /// Ends a waiting question whose time is over; `None` if it is settled or has time left.
 pub(super) fn expire(record: &ChallengeRecord, event: EventId, now: Timestamp) -> Option<Plan> {
-    if now < record.question().expires_at {
+    if !is_over(record, now) {
         return None;
     }
     let next = record.clone().end(now, NotGranted::Expired).ok()?;

@@ -10,6 +10,8 @@ use crate::time::Timestamp;
 
 /// How soon an end that could not be written is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// How often it looks whether the clock was set forward, past a deadline.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often the store is swept.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// The most that one sweep removes, so that it never blocks the writer for long.
@@ -41,7 +43,7 @@ async fn run(weak: Weak<Inner>) {
                 let more = sweep(&engine, now).await;
                 next_sweep = now + if more { TRY_AGAIN } else { SWEEP_EVERY };
             }
-            let due = engine.0.live.next_due().map_or(next_sweep, |due| due.min(next_sweep));
+            let due = engine.0.live.next_due().map_or(next_sweep, |due| due.min(next_sweep)).min(now + LOOK_EVERY);
             let sleep = engine.0.clock.sleep_until(due);
             let live = Arc::clone(&engine.0.live);
             (async move { live.alarm.notified().await }, sleep)
@@ -54,7 +56,7 @@ async fn run(weak: Weak<Inner>) {
 }
 
 /// Writes the end of one question. Somebody else may have been faster: then their state counts.
-async fn end(engine: &Engine, record: Arc<ChallengeRecord>, now: Timestamp) {
+pub(super) async fn end(engine: &Engine, record: Arc<ChallengeRecord>, now: Timestamp) {
     let id = record.question().id;
     let Some(plan) = plan::expire(&record, engine.event_id(), now) else {
         return;

@@ -380,3 +380,30 @@ async fn waiting_for_nothing_is_an_error_and_not_an_answer() {
     let unknown = ChallengeId::from_bytes([0; 16]);
     assert!(matches!(world.engine.wait(unknown, Timestamp::MAX).await, Err(EngineError::NotFound)));
 }
+
+#[tokio::test]
+async fn what_a_clock_wrote_that_has_gone_back_since_is_over_after_a_restart() {
+    let store = Arc::new(MemoryStore::new());
+    let start = async |clock: &ManualClock| {
+        let policy = Arc::new(Says(Mutex::new(ask_from(Requirement::default()))));
+        Engine::builder().store(Arc::clone(&store)).policy(policy).clock(clock.clone()).build().await.unwrap()
+    };
+    let (clock, challenge) = (ManualClock::default(), question("whoami"));
+    let before = start(&clock).await;
+    let nonces = [1, 2].map(|byte| Nonce::from_bytes([byte; 32]));
+    let open =
+        async |engine: &Engine, nonce| engine.open(Ask { nonce: Some(nonce), ..Ask::new(&challenge) }).await.unwrap();
+    open(&before, nonces[0]).await;
+    let granted = open(&before, nonces[1]).await.record.question().id;
+    let ann = Actor::vouched("test", user("ann"), clock.now(), Strength::SignedIn);
+    assert!(matches!(before.vote(granted, &ann, yes()).await.unwrap(), Verdict::Granted(_)));
+    before.shutdown().await;
+
+    let after = start(&ManualClock::new(clock.now() - Duration::from_secs(3600))).await;
+    let waiting = open(&after, nonces[0]).await.record.question().id;
+    assert_eq!(after.wait(waiting, Timestamp::MAX).await.unwrap(), Verdict::Refused(Refusal::Expired));
+    let record = after.record(granted).await.unwrap().unwrap();
+    let answer = after.answer(&record).await.unwrap().unwrap();
+    assert_eq!(crate::grant::Answer::decode(&answer.bytes).unwrap().1.decision, Decision::Expired);
+    assert_eq!(after.wait(granted, Timestamp::MAX).await.unwrap(), Verdict::Refused(Refusal::Lapsed));
+}

@@ -92,7 +92,7 @@ impl HostAuth {
             secret.verify(&covered, &claimed.mac)
         });
         let (true, Some(host)) = (proven, host) else { return Err(not_proven()) };
-        if let Some(off) = claimed.clock_off(self.clock.now()) {
+        if let Some(off) = claimed.clock_off(self.clock.wall()) {
             let (by, way) = (off.unsigned_abs(), if off > 0 { "ahead of" } else { "behind" });
             let detail = format!(
                 "the host's clock is {by} s {way} the server's; at most {} s are accepted",

@@ -15,6 +15,7 @@ use identree_core::id::UserName;
 use identree_core::rng::bytes;
 use identree_core::store::{Batch, Change, Collection, DocumentKey, Put, StoreError};
 use identree_core::text::{hex, unhex};
+use identree_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::people::{LinkError, People};
@@ -206,7 +207,11 @@ impl Login {
     /// The sign-in that this browser began; it can be taken once.
     async fn take(&self, state: &str, browser: &str) -> Result<UnderWay, SignInFailure> {
         let key = key(state);
-        let document = self.parts.store.document(&key, self.parts.now()).await?.ok_or(SignInFailure::NotBegunHere)?;
+        let now = self.parts.now();
+        let document = self.parts.store.document(&key, now).await?.ok_or(SignInFailure::NotBegunHere)?;
+        if document.expires_at.is_some_and(|at| at.is_from_the_future(now + LIFE)) {
+            return Err(SignInFailure::NotBegunHere); // begun by a clock that has gone back since
+        }
         let under_way: UnderWay = serde_json::from_slice(&document.bytes).map_err(corrupt)?;
         if under_way.browser != hashed(browser) {
             return Err(SignInFailure::NotBegunHere);
@@ -236,7 +241,9 @@ impl Login {
         let (name, batch, person) = linked.into_parts();
         let now = self.parts.now();
         // Without an auth_time nothing is known of how fresh the proof is: then it is not fresh.
-        let proven_at = identity.auth_time.unwrap_or_default().min(now);
+        // How long ago it was, the wall clock tells, as it told the provider.
+        let proven_at =
+            identity.auth_time.map_or_else(Timestamp::default, |at| now - self.parts.clock.wall().since(at));
         let (token, change) = self.sessions.begin(name.clone(), proven_at)?;
         let actor = Actor::vouched(BY, name.clone(), proven_at, Strength::SignedIn);
         let mut event = self.parts.event(EventKind::SignedIn).by(&actor);

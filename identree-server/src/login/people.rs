@@ -96,7 +96,7 @@ impl People {
             let paged = people.parts.store.documents(PEOPLE, people.parts.now(), page).await?;
             for document in paged.items {
                 let stored: Stored = serde_json::from_slice(&document.bytes).map_err(corrupt)?;
-                people.know(person(&stored));
+                people.know(person(&stored, people.parts.now()));
             }
             match paged.next {
                 Some(next) => page.after = Some(next),
@@ -124,7 +124,7 @@ impl People {
             let put = Put { bytes: serde_json::to_vec(&stored).map_err(corrupt)?, expires_at: None };
             let change = Change::Document { key: person_key, expect: Some(document.revision), put: Some(put) };
             let batch = Batch::unrecorded(vec![change]);
-            return Ok(Linked { name: stored.name.clone(), batch, person: person(&stored) });
+            return Ok(Linked { name: stored.name.clone(), batch, person: person(&stored, now) });
         }
         let name = UserName::parse(identity.username.as_deref().ok_or(LinkError::NoName)?)?;
         let name_key = DocumentKey::new(NAMES, name.as_str());
@@ -147,7 +147,7 @@ impl People {
         let event = self.about(EventKind::PersonLinked, &name, identity);
         let batch = Batch::of(Change::Document { key: person_key, expect: None, put: put(bytes) }, event)
             .and(Change::Document { key: name_key, expect: None, put: put(owner) }, None);
-        Ok(Linked { name, batch, person: person(&stored) })
+        Ok(Linked { name, batch, person: person(&stored, now) })
     }
 
     /// Makes a committed sign-in known to the directory.
@@ -182,11 +182,12 @@ impl Linked {
     }
 }
 
-fn person(stored: &Stored) -> Person {
+fn person(stored: &Stored, now: Timestamp) -> Person {
+    let aged_out = stored.groups_as_of.is_from_the_future(now);
     Person {
         name: stored.name.clone(),
         groups: stored.groups.clone(),
-        groups_until: stored.groups_as_of + GROUPS_LIVE,
+        groups_until: if aged_out { now } else { stored.groups_as_of + GROUPS_LIVE },
         disabled: false,
     }
 }
@@ -278,5 +279,10 @@ mod tests {
         assert!(again.snapshot().is_member(&ann, &admins, clock.now()));
         clock.advance(GROUPS_LIVE);
         assert!(!again.snapshot().is_member(&ann, &admins, clock.now()), "claims age out");
+
+        // Written by a clock that has gone back since: nobody can say how old they are.
+        clock.set(clock.now() - 2 * GROUPS_LIVE);
+        let again = People::load(again.parts).await.unwrap();
+        assert!(!again.snapshot().is_member(&ann, &admins, clock.now()));
     }
 }

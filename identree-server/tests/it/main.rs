@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop where it stands")]
 
 mod browser;
+mod clock_steps;
 mod events;
 mod health;
 mod host_api;

@@ -7,7 +7,17 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "engine")]
+mod clock;
+#[cfg(feature = "engine")]
+mod steady;
+
+#[cfg(feature = "engine")]
 pub use self::clock::{BoxFuture, Clock, ManualClock, SystemClock};
+#[cfg(feature = "engine")]
+pub use self::steady::SteadyClock;
+
+/// What two readings of one clock may differ by when work runs beside each other.
+const SAME_MOMENT: Duration = Duration::from_secs(2);
 
 /// Milliseconds since 1970-01-01T00:00:00Z, leap seconds not counted (POSIX time).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -41,6 +51,12 @@ impl Timestamp {
     /// How much later this is than `earlier`; zero if it is not.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// Whether this was written down by a clock that has gone back since: it lies more than two seconds after `now`. How old
+    /// such a thing is cannot be told, so that whatever has a life counts as over.
+    pub fn is_from_the_future(self, now: Self) -> bool {
+        self > now + SAME_MOMENT
     }
 }
 
@@ -90,116 +106,17 @@ const fn civil(days: i64) -> (i64, i64, i64) {
     (year, month, day)
 }
 
-#[cfg(feature = "engine")]
-mod clock {
-    use std::fmt::Debug;
-    use std::future::Future;
-    use std::pin::Pin;
-    use std::sync::Arc;
-    use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-    use tokio::sync::watch;
-
-    use super::Timestamp;
-
-    /// A future that is sent between threads and borrowed from nothing unless it says so.
-    pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-    /// Where the time comes from.
-    pub trait Clock: Debug + Send + Sync + 'static {
-        /// The time now.
-        fn now(&self) -> Timestamp;
-
-        /// Completes when `now()` has reached the deadline; at once if it has already.
-        fn sleep_until(&self, deadline: Timestamp) -> BoxFuture<'static, ()>;
-    }
-
-    impl<C: Clock + ?Sized> Clock for Arc<C> {
-        fn now(&self) -> Timestamp {
-            (**self).now()
-        }
-        fn sleep_until(&self, deadline: Timestamp) -> BoxFuture<'static, ()> {
-            (**self).sleep_until(deadline)
-        }
-    }
-
-    /// The system's wall clock.
-    #[derive(Debug, Clone, Copy, Default)]
-    pub struct SystemClock;
-
-    impl SystemClock {
-        /// Long sleeps are cut into pieces, so that a stepped wall clock is noticed.
-        const LONGEST_NAP: Duration = Duration::from_secs(1);
-    }
-
-    impl Clock for SystemClock {
-        #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
-        fn now(&self) -> Timestamp {
-            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-            Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-        }
-
-        #[expect(clippy::disallowed_methods, reason = "the one place that sleeps")]
-        fn sleep_until(&self, deadline: Timestamp) -> BoxFuture<'static, ()> {
-            Box::pin(async move {
-                loop {
-                    let left = deadline.since(Self.now());
-                    if left.is_zero() {
-                        return;
-                    }
-                    tokio::time::sleep(left.min(Self::LONGEST_NAP)).await;
-                }
-            })
-        }
-    }
-
-    /// A clock that moves only when told: for tests and simulations.
-    #[derive(Debug, Clone)]
-    pub struct ManualClock(watch::Sender<Timestamp>);
-
-    impl ManualClock {
-        /// Starts at the given time.
-        pub fn new(start: Timestamp) -> Self {
-            Self(watch::Sender::new(start))
-        }
-
-        /// Moves the time forward and wakes whoever slept until then.
-        pub fn advance(&self, by: Duration) {
-            self.0.send_modify(|now| *now = *now + by);
-        }
-
-        /// Sets the time, backwards too.
-        pub fn set(&self, now: Timestamp) {
-            self.0.send_replace(now);
-        }
-    }
-
-    impl Default for ManualClock {
-        /// 2026-01-01T00:00:00Z.
-        fn default() -> Self {
-            Self::new(Timestamp::from_secs(1_767_225_600))
-        }
-    }
-
-    impl Clock for ManualClock {
-        fn now(&self) -> Timestamp {
-            *self.0.borrow()
-        }
-
-        fn sleep_until(&self, deadline: Timestamp) -> BoxFuture<'static, ()> {
-            let mut now = self.0.subscribe();
-            Box::pin(async move {
-                if now.wait_for(|now| *now >= deadline).await.is_err() {
-                    std::future::pending::<()>().await; // the clock is gone: that time never comes
-                }
-            })
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_lies_after_now_was_written_by_another_clock() {
+        let now = Timestamp::from_secs(100);
+        assert!(!Timestamp::from_secs(99).is_from_the_future(now));
+        assert!(!Timestamp::from_secs(102).is_from_the_future(now));
+        assert!(Timestamp::from_millis(102_001).is_from_the_future(now));
+    }
 
     #[test]
     fn shows_rfc3339() {
