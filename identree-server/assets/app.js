@@ -100,10 +100,95 @@
   const listChanged = async () => {
     const focused = document.activeElement?.getAttribute("href");
     const changed = main().dataset.changed;
-    replaceMain(await fetchPage("/"), false);
+    const page = await fetchPage("/");
+    const who = (there) => there.querySelector(".who .name")?.textContent;
+    // Somebody else has signed in meanwhile, or nobody is: not only the list is another one.
+    if (who(page) !== who(document)) { location.replace("/"); return; }
+    replaceMain(page, false);
     if (focused) main().querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus();
     say(changed);
   };
+
+  // --- the list, told by events --------------------------------------------------------------------------------------
+  const RECENT = 20; // settled questions that the list shows
+  const OPENING = 5000; // ms until a stream that says nothing counts as kept back by a proxy
+  const SILENCE = 40000; // ms without a word after which a stream is dead; the server speaks every 15 s
+  const LATER = 60000; // ms until streaming is tried again after it did not work
+  let streamFrom = 0; // when streaming may be tried
+  let source = null;
+
+  const recount = () => {
+    const count = document.querySelectorAll(".cards > li").length;
+    const heading = document.getElementById("waiting");
+    const { some, none } = heading.dataset;
+    const text = count ? some : none;
+    if (heading.textContent !== text) heading.textContent = text;
+    document.getElementById("open").classList.toggle("empty", !count);
+    document.getElementById("done").hidden = !document.querySelector(".rows > li");
+    document.title = `${count ? `(${count}) ` : ""}${some} · identree`;
+  };
+
+  // One question has a new state: its place in the list changes, nothing else does, and the focus stays.
+  const patch = ({ id, revision, state, item }) => {
+    const holder = document.createElement("template");
+    holder.innerHTML = item; // the server's own, as in the page
+    const fresh = holder.content.querySelector("li");
+    const card = document.querySelector(`.cards > li[data-id="${id}"]`);
+    const row = document.querySelector(`.rows > li[data-id="${id}"]`);
+    const focused = card?.contains(document.activeElement);
+    if (state === "pending") {
+      // What is settled never waits again; what is shown already may be told once more.
+      if (row || (card && Number(card.dataset.revision) >= revision)) return;
+      if (card) card.replaceWith(fresh); else document.querySelector(".cards").append(fresh);
+      if (focused) fresh.querySelector("a").focus();
+    } else {
+      const next = card?.nextElementSibling ?? card?.previousElementSibling;
+      card?.remove();
+      if (row) row.replaceWith(fresh); else document.querySelector(".rows").prepend(fresh);
+      for (const old of [...document.querySelectorAll(".rows > li")].slice(RECENT)) old.remove();
+      if (focused) (next?.querySelector("a") ?? document.getElementById("waiting")).focus();
+    }
+    recount();
+    localTimes();
+    tick();
+    say([".badge", "b", "code"].map((part) => fresh.querySelector(part)?.textContent).filter(Boolean).join(": "));
+  };
+
+  // Follows the stream until the page is another one, nobody looks, or it does not work.
+  const stream = (mine) => new Promise((done) => {
+    const here = main();
+    const mySource = source = new EventSource(here.dataset.events);
+    let silence = 0;
+    const end = (later) => {
+      clearTimeout(silence);
+      mySource.close();
+      if (later) streamFrom = Date.now() + LATER;
+      done();
+    };
+    const within = (ms, later) => { clearTimeout(silence); silence = setTimeout(() => end(later), ms); };
+    const on = (name, act) => mySource.addEventListener(name, (event) => {
+      if (mine !== round) { end(false); return; }
+      within(SILENCE, false);
+      // From here on, should it have to begin again.
+      if (event.lastEventId) here.dataset.events = here.dataset.events.replace(/after=[^&]*/, `after=${event.lastEventId}`);
+      act?.(event);
+    });
+    on("hello");
+    on("alive");
+    for (const name of ["challenge_created", "challenge_updated", "challenge_resolved"]) {
+      on(name, (event) => patch(JSON.parse(event.data)));
+    }
+    on("reset", () => {
+      clearTimeout(silence);
+      mySource.close();
+      listChanged().then(() => end(false), () => end(true));
+    });
+    on("signed_out", () => { end(false); location.replace("/"); });
+    // The browser tries again by itself, unless the answer was none to a stream.
+    mySource.addEventListener("error", () => { if (mySource.readyState === EventSource.CLOSED) end(true); });
+    mySource.addEventListener("stop", () => end(false));
+    within(OPENING, true);
+  });
 
   // Only the tab that is looked at holds a request: browsers allow a handful per server, all tabs together.
   let held = null;
@@ -116,12 +201,14 @@
   let round = 0;
   const follow = async () => {
     const mine = ++round;
+    source?.dispatchEvent(new Event("stop"));
     let pause = 1000;
     for (;;) {
       await visible();
       const { question, revision, seen, state } = main().dataset;
       const list = "list" in main().dataset;
       if (mine !== round || (!list && state !== "pending")) return;
+      if (list && "EventSource" in window && Date.now() >= streamFrom) { await stream(mine); continue; }
       const path = list ? `/state?seen=${seen}` : `${question}/state?seen=${revision}`;
       try {
         held = new AbortController();
@@ -156,7 +243,7 @@
 
   setInterval(tick, 250);
   document.addEventListener("visibilitychange", () => {
-    if (document.hidden) { held?.abort(); return; }
+    if (document.hidden) { held?.abort(); source?.dispatchEvent(new Event("stop")); return; }
     shown();
     tick();
   });

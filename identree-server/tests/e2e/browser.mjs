@@ -46,6 +46,13 @@ const commands = {
   async click({ selector }, page) { await page.click(selector); },
   async fill({ selector, text }, page) { await page.fill(selector, text); },
   async thaw(_, page) { await page.evaluate(() => { delete performance.now; }); },
+  async focus({ selector }, page) { await page.focus(selector); },
+  // A mark on this very page and list: gone when either is loaded anew.
+  async mark(_, page) { await page.evaluate(() => { document.getElementById("main").dataset.mark = ""; }); },
+  // The network of this page is gone, or back.
+  async offline({ gone }, page) { await page.context().setOffline(gone); },
+  // As behind a proxy that keeps a stream back until it ends.
+  async hold({ path }, page) { await page.route((url) => url.pathname === path, () => {}); },
   async press({ key }, page) { await page.keyboard.press(key); },
   async type({ text }, page) { await page.keyboard.type(text); },
   async focused(_, page) { return page.evaluate(() => document.activeElement?.id || document.activeElement?.tagName); },

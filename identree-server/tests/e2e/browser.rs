@@ -131,6 +131,25 @@ impl Page {
         self.call(json!({"do": "fill", "selector": selector, "text": text}));
     }
 
+    pub(crate) fn focus(&self, selector: &str) {
+        self.call(json!({"do": "focus", "selector": selector}));
+    }
+
+    /// Marks this very list: `[data-mark]` is gone when it is loaded anew.
+    pub(crate) fn mark(&self) {
+        self.call(json!({"do": "mark"}));
+    }
+
+    /// Takes the page's network away, or gives it back.
+    pub(crate) fn offline(&self, gone: bool) {
+        self.call(json!({"do": "offline", "gone": gone}));
+    }
+
+    /// Keeps every answer from this path back for good.
+    pub(crate) fn hold(&self, path: &str) {
+        self.call(json!({"do": "hold", "path": path}));
+    }
+
     pub(crate) fn press(&self, key: &str) {
         self.call(json!({"do": "press", "key": key}));
     }
