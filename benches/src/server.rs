@@ -131,6 +131,14 @@ pub(crate) fn command(program: &Path, directory: &Path) -> Command {
         .env("IDENTREE_OIDC_ISSUER_URL", "http://127.0.0.1:9")
         .env("IDENTREE_OIDC_CLIENT_ID", "bench")
         .env("IDENTREE_OIDC_CLIENT_SECRET", "bench")
+        // What is measured is the server, not its limits.
+        .env("IDENTREE_RATE_PER_HOST", "0")
+        .env("IDENTREE_RATE_PER_USER", "0")
+        .env("IDENTREE_RATE_PER_ADDRESS", "0")
+        .env("IDENTREE_MAX_PENDING", "1000000")
+        .env("IDENTREE_MAX_PENDING_PER_HOST", "1000000")
+        .env("IDENTREE_MAX_PENDING_PER_USER", "1000000")
+        .env("IDENTREE_DENIAL_COOLDOWN", "0s")
         .stdin(Stdio::null());
     command
 }

@@ -21,11 +21,13 @@ use crate::clock_steps;
 use crate::config::{HostSettings, Settings};
 use crate::decision_key::{self, DecisionKeyError};
 use crate::hosts::Hosts;
+use crate::layer::browser::Browsers;
 use crate::layer::client_ip::ClientIpLayer;
 use crate::layer::cookie::Cookies;
 use crate::layer::csrf::Csrf;
 use crate::layer::headers::SecurityHeaders;
 use crate::layer::host_auth::HostAuth;
+use crate::layer::rate_limit::RateLimits;
 use crate::listen::{ListenError, Listener};
 use crate::login::{Login, People, Provider, ProviderError, ProviderSettings};
 use crate::parts::Parts;
@@ -154,8 +156,20 @@ impl Server {
         let authorities = authorities(&settings, [plain.as_ref(), tls.as_ref()])?;
         let router = router(Rooms {
             hosts: HostApi { engine: engine.clone(), external_url: Arc::clone(&external_url) },
-            host_auth: HostAuth { hosts: hosts.clone(), clock, authorities },
-            login: Login { parts, sessions, cookies, provider: Arc::clone(&provider), people },
+            host_auth: HostAuth {
+                hosts: hosts.clone(),
+                authorities,
+                limits: RateLimits::new(&settings.rates, Arc::clone(&clock)),
+                clock,
+            },
+            login: Login {
+                browsers: Browsers::new(&*parts.entropy),
+                parts,
+                sessions,
+                cookies,
+                provider: Arc::clone(&provider),
+                people,
+            },
             web: Web { engine: engine.clone(), provider: Arc::clone(&provider), events },
             health: Health { engine: engine.clone(), provider: Arc::clone(&provider), insecure },
             csrf: Csrf { origins: Arc::new([external_url.origin().ascii_serialization()]) },

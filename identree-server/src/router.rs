@@ -2,6 +2,7 @@
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
+use axum::response::IntoResponse as _;
 
 use crate::api::health::{self, Health};
 use crate::api::{self, HostApi};
@@ -9,10 +10,11 @@ use crate::layer::client_ip::ClientIpLayer;
 use crate::layer::csrf::{Csrf, csrf};
 use crate::layer::headers::{SecurityHeaders, headers};
 use crate::layer::host_auth::HostAuth;
+use crate::layer::rate_limit::RateLimitLayer;
 use crate::layer::sign_in::{SignInLayer, sign_in};
 use crate::layer::trace::trace;
 use crate::login::{self, Login};
-use crate::web::{self, Web};
+use crate::web::{self, Problem, Web};
 
 /// What the routes need.
 #[derive(Debug, Clone)]
@@ -38,18 +40,22 @@ pub struct Rooms {
 /// | routes | outermost layer … innermost |
 /// |---|---|
 /// | all | `client_ip` → trace (request id) |
-/// | `/`, `/approve/{code}`, `/api/challenges/…`, assets; `/sessions/login`, `/callback`, `/signout` | headers → `sign_in` → csrf |
-/// | `/api/challenge…` | `host_auth` alone: ten thousand waiting requests rest there |
+/// | `/`, `/approve/{code}`, `/api/challenges/…`, assets; `/sessions/login`, `/callback`, `/signout` | headers → `sign_in` → `rate_limit` → csrf |
+/// | `/api/challenge…` | `host_auth` → `rate_limit`, no more: ten thousand waiting requests rest there |
 /// | `/livez`, `/readyz`, `/healthz` | none |
 pub fn router(rooms: Rooms) -> Router {
     let Rooms { hosts, host_auth, login, web, health, csrf: forms, headers: tells, client_ip } = rooms;
     let parts = login.parts.clone();
-    let browser = SignInLayer { sessions: login.sessions.clone(), cookies: login.cookies };
+    let browser =
+        SignInLayer { sessions: login.sessions.clone(), cookies: login.cookies, browsers: login.browsers.clone() };
+    let paced =
+        RateLimitLayer { limits: host_auth.limits.clone(), reject: |why| Problem::too_fast(why).into_response() };
     let pages = Router::new()
         .merge(web::routes(web))
         .merge(login::routes(login))
         .fallback(web::not_found)
         .layer(from_fn_with_state(forms, csrf))
+        .layer(paced)
         .layer(from_fn_with_state(browser, sign_in))
         .layer(from_fn_with_state(tells, headers));
     Router::new()

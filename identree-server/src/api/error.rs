@@ -6,6 +6,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use identree_core::wire::v1;
 
+use crate::layer::rate_limit::Rejection;
+
 /// A problem as the host API tells it. The text never says which part of a secret was close, nor the cause inside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -67,11 +69,18 @@ problems! {
     too_many = SERVICE_UNAVAILABLE, v1::Problem::TOO_MANY, "too many questions wait already";
     /// After denials.
     cool_down = TOO_MANY_REQUESTS, v1::Problem::COOL_DOWN, "this user was denied too often on this host";
+    /// Above a rate.
+    rate_limited = TOO_MANY_REQUESTS, v1::Problem::RATE_LIMITED, "too many requests";
     /// The store or the signing key does not answer.
     unavailable = SERVICE_UNAVAILABLE, "unavailable", "the server cannot decide right now";
 }
 
 impl Problem {
+    /// Above a rate, with when there is room again.
+    pub fn too_fast(why: Rejection) -> Self {
+        Self::rate_limited().with_detail(why.to_string()).retry_after(why.wait)
+    }
+
     /// The same problem with what to do about it.
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<String>) -> Self {

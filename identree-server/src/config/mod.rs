@@ -16,6 +16,7 @@ use url::Url;
 
 pub use self::source::{Found, read};
 use crate::layer::client_ip::TrustedProxies;
+use crate::layer::rate_limit::{Rate, Rates};
 
 /// What is wrong with one setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +57,8 @@ pub struct Settings {
     pub install_url: Option<Url>,
     /// `IDENTREE_TRUSTED_PROXIES`.
     pub trusted_proxies: TrustedProxies,
+    /// `IDENTREE_RATE_PER_HOST`, `…_USER` and `…_ADDRESS`.
+    pub rates: Rates,
     /// `IDENTREE_SHARED_SECRET`.
     pub master: MasterSecret,
     /// `IDENTREE_CHALLENGE_TTL`.
@@ -147,6 +150,7 @@ impl Reader<'_> {
         }
         let install_url = self.url("IDENTREE_INSTALL_URL");
         let trusted_proxies = self.trusted_proxies();
+        let rates = self.rates();
         let master = self.master();
         let question_life =
             self.duration("IDENTREE_CHALLENGE_TTL", Duration::from_secs(30)..=Duration::from_secs(86_400));
@@ -166,6 +170,7 @@ impl Reader<'_> {
             external_url: external_url?.0,
             install_url: install_url.map(|(url, _)| url),
             trusted_proxies,
+            rates,
             master: master?,
             question_life: question_life?,
             caps: caps?,
@@ -322,6 +327,19 @@ impl Reader<'_> {
         TrustedProxies::parse(networks).unwrap_or_else(|error| {
             self.problem(name, error.to_string());
             TrustedProxies::default()
+        })
+    }
+
+    fn rates(&mut self) -> Rates {
+        let (per_host, per_user) = (self.rate("IDENTREE_RATE_PER_HOST"), self.rate("IDENTREE_RATE_PER_USER"));
+        Rates { per_host, per_user, per_address: self.rate("IDENTREE_RATE_PER_ADDRESS"), ..Rates::default() }
+    }
+
+    fn rate(&mut self, name: &str) -> Option<Rate> {
+        let text = self.text(name).unwrap_or_default();
+        Rate::parse(&text).unwrap_or_else(|error| {
+            self.problem(name, format!("\"{}\" {error}", visible(&text)));
+            None
         })
     }
 

@@ -65,6 +65,7 @@ fn all_problems_are_told_at_once_with_place_and_remedy_and_without_secrets() {
         ("IDENTREE_TLS_CERT_FILE", "/x"),
         ("IDENTREE_DATABASE_DRIVER", "mysql"),
         ("IDENTREE_MAX_PENDING", "0"),
+        ("IDENTREE_RATE_PER_HOST", "60/s"),
         ("IDENTREE_TRUSTED_PROXIES", "10.0.0.0/8, proxy.example"),
     ]);
     files.write("identree.conf", "IDENTREE_EXTERNAL_URI=x\nnonsense\n");
@@ -79,6 +80,7 @@ fn all_problems_are_told_at_once_with_place_and_remedy_and_without_secrets() {
         "go together",
         "\"proxy.example\" is neither an address nor a network",
         "\"0\" is not a number from 1 to 1000000",
+        "\"60/s\" is neither 0 nor a number per minute with a burst",
         "\"mysql\" is not supported yet",
         "identree.conf:1: unknown name IDENTREE_EXTERNAL_URI; did you mean IDENTREE_EXTERNAL_URL?",
         "identree.conf:2: is not NAME=VALUE",
@@ -124,4 +126,13 @@ fn what_is_missing_is_told() {
 fn debug_shows_no_secret() {
     let shown = format!("{:?}", Files::new(&[]).settings().unwrap());
     assert!(!shown.contains("s3cret") && !shown.contains("0123456789abcdef"));
+}
+
+#[test]
+fn the_table_says_the_rates_and_caps_that_count() {
+    let settings = Files::new(&[]).settings().unwrap();
+    assert_eq!((settings.rates, settings.caps), (Rates::default(), Caps::default()));
+    let files = Files::new(&[("IDENTREE_RATE_PER_HOST", "0"), ("IDENTREE_DENIAL_COOLDOWN", "0s")]);
+    let settings = files.settings().unwrap();
+    assert_eq!((settings.rates.per_host, settings.caps.cool_down.pause), (None, Duration::ZERO));
 }

@@ -14,6 +14,8 @@ use identree_core::id::HostName;
 use identree_core::time::Clock;
 use identree_core::wire::v1;
 
+use super::client_ip::ClientAddress;
+use super::rate_limit::RateLimits;
 use crate::api::Problem;
 use crate::hosts::{Host, Hosts};
 
@@ -39,13 +41,21 @@ pub struct HostAuth {
     /// The authorities that hosts may have been configured with: each URL this server answers for. The request's own
     /// `Host` header decides nothing.
     pub authorities: Arc<[String]>,
+    /// Counts the proofs that fail.
+    pub limits: RateLimits,
 }
 
 /// The layer: for `axum::middleware::from_fn_with_state`. The body is read here, since the credential covers it.
 pub async fn host_auth(State(auth): State<HostAuth>, request: Request, next: Next) -> Response {
-    match auth.admit(request).await {
-        Ok(request) => next.run(request).await,
-        Err(problem) => problem.into_response(),
+    // The proof comes first: whoever fails, however often, holds up nobody who shares the address and succeeds.
+    let client = request.extensions().get::<ClientAddress>().copied();
+    let problem = match auth.admit(request).await {
+        Ok(request) => return next.run(request).await,
+        Err(problem) => problem,
+    };
+    match auth.limits.count_failure(client) {
+        Ok(()) => problem.into_response(),
+        Err(why) => Problem::too_fast(why).into_response(),
     }
 }
 

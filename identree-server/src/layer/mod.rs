@@ -1,9 +1,11 @@
 //! What every request passes through. The order stands in [`crate::router`].
 
+pub mod browser;
 pub mod client_ip;
 pub mod cookie;
 pub mod csrf;
 pub mod headers;
 pub mod host_auth;
+pub mod rate_limit;
 pub mod sign_in;
 pub mod trace;

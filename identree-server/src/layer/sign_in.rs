@@ -11,6 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use identree_core::actor::Actor;
 
+use super::browser::Browsers;
 use super::cookie::{Cookie, Cookies};
 use crate::session::{CsrfToken, Session, Sessions};
 
@@ -32,6 +33,8 @@ pub struct SignInLayer {
     pub sessions: Sessions,
     /// The cookie's name and attributes.
     pub cookies: Cookies,
+    /// Which browsers have begun to sign in.
+    pub browsers: Browsers,
 }
 
 /// The layer: for `axum::middleware::from_fn_with_state`.
@@ -52,6 +55,10 @@ pub async fn sign_in(State(layer): State<SignInLayer>, mut request: Request, nex
                     .into_response();
             }
         }
+    }
+    let begun = layer.cookies.read(request.headers(), Cookie::SignIn).and_then(|cookie| layer.browsers.prove(cookie));
+    if let Some(browser) = begun {
+        request.extensions_mut().insert(browser);
     }
     next.run(request).await
 }

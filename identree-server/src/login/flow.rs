@@ -12,7 +12,6 @@ use identree_core::actor::{Actor, Strength};
 use identree_core::audit::{AuditEvent, EventKind};
 use identree_core::canon::sha256;
 use identree_core::id::UserName;
-use identree_core::rng::bytes;
 use identree_core::store::{Batch, Change, Collection, DocumentKey, Put, StoreError};
 use identree_core::text::{hex, unhex};
 use identree_core::time::Timestamp;
@@ -20,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::people::{LinkError, People};
 use super::provider::{Identity, Provider, ProviderError};
+use crate::layer::browser::Browsers;
 use crate::layer::client_ip::ClientAddress;
 use crate::layer::cookie::{Cookie, Cookies};
 use crate::layer::sign_in::SignedIn;
@@ -41,6 +41,8 @@ pub struct Login {
     pub sessions: Sessions,
     /// The cookies.
     pub cookies: Cookies,
+    /// The cookies of sign-ins under way.
+    pub browsers: Browsers,
     /// The identity provider.
     pub provider: Arc<Provider>,
     /// The people.
@@ -132,7 +134,7 @@ async fn begin(
     // One cookie for all sign-ins under way in one browser, so that two tabs do not disturb each other.
     let mut raw = [0; 32];
     let held = login.cookies.read(&headers, Cookie::SignIn).filter(|value| unhex(value, &mut raw));
-    let cookie = held.map_or_else(|| hex(&bytes::<32>(&*login.parts.entropy)), str::to_owned);
+    let cookie = held.map_or_else(|| login.browsers.cookie(&*login.parts.entropy), str::to_owned);
     let under_way = UnderWay {
         nonce: authorization.nonce,
         verifier: authorization.verifier,

@@ -1,12 +1,13 @@
 //! When something does not work: one page in the dress of the others, with what to do next.
 
 use askama::Template;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use identree_core::text::visible;
 
 use super::page::{Frame, show};
 use super::text::{Language, Text};
+use crate::layer::rate_limit::Rejection;
 
 /// An error page. Says what, and how to go on; never anything that helps to guess.
 #[derive(Debug)]
@@ -16,6 +17,7 @@ pub struct Problem {
     detail: String,
     more: &'static str,
     action: (&'static str, String),
+    retry_after: Option<u32>,
 }
 
 #[derive(Debug, Template)]
@@ -33,7 +35,14 @@ const TEXT: &Text = Language::English.text();
 
 impl Problem {
     fn new(status: StatusCode, title: &'static str, more: &'static str) -> Self {
-        Self { status, title, detail: String::new(), more, action: (TEXT.back_to_list, "/".to_owned()) }
+        Self {
+            status,
+            title,
+            detail: String::new(),
+            more,
+            action: (TEXT.back_to_list, "/".to_owned()),
+            retry_after: None,
+        }
     }
 
     /// 404: no such page, or no question that this person may see. The same for both.
@@ -68,6 +77,18 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, TEXT.too_large, TEXT.too_large_more)
     }
 
+    /// 408: a form that trickles in.
+    pub fn too_slow() -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, TEXT.too_slow, TEXT.too_slow_more)
+    }
+
+    /// 429: above a rate, with when there is room again.
+    pub fn too_fast(why: Rejection) -> Self {
+        let mut problem = Self::new(StatusCode::TOO_MANY_REQUESTS, TEXT.too_fast, TEXT.too_fast_more);
+        problem.retry_after = Some(why.secs());
+        problem
+    }
+
     /// 503: the store or the policy does not answer.
     pub fn unavailable() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, TEXT.unavailable, TEXT.unavailable_more)
@@ -93,6 +114,10 @@ impl IntoResponse for Problem {
             action: self.action.0,
             path: &self.action.1,
         };
-        show(self.status, &page)
+        let mut response = show(self.status, &page);
+        if let Some(secs) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(secs));
+        }
+        response
     }
 }

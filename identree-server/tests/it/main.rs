@@ -34,11 +34,13 @@ use identree_evidence::{Kind, secret as note};
 use identree_server::api::HostApi;
 use identree_server::api::health::Health;
 use identree_server::hosts::Hosts;
+use identree_server::layer::browser::Browsers;
 use identree_server::layer::client_ip::{ClientIpLayer, PeerAddress, TrustedProxies};
 use identree_server::layer::cookie::Cookies;
 use identree_server::layer::csrf::Csrf;
 use identree_server::layer::headers::SecurityHeaders;
 use identree_server::layer::host_auth::HostAuth;
+use identree_server::layer::rate_limit::{RateLimits, Rates};
 use identree_server::login::{Login, People, Provider, ProviderSettings};
 use identree_server::parts::Parts;
 use identree_server::router::{Rooms, router};
@@ -64,6 +66,7 @@ struct Rig {
     hosts: Hosts,
     sessions: Sessions,
     people: Arc<People>,
+    browsers: Browsers,
     router: Router,
     host: Host,
 }
@@ -93,14 +96,14 @@ impl Rig {
     }
 
     async fn with_caps(caps: Caps) -> Self {
-        Self::with("http://127.0.0.1:9", None, caps).await
+        Self::with("http://127.0.0.1:9", None, caps, Rates::default()).await
     }
 
     async fn with_issuer(issuer: &str, public: Option<&str>) -> Self {
-        Self::with(issuer, public, Caps::default()).await
+        Self::with(issuer, public, Caps::default(), Rates::default()).await
     }
 
-    async fn with(issuer: &str, public: Option<&str>, caps: Caps) -> Self {
+    async fn with(issuer: &str, public: Option<&str>, caps: Caps, rates: Rates) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default(); // Err: another test was faster
         identree_evidence::traces();
         note(Kind::Master, MASTER);
@@ -134,6 +137,7 @@ impl Rig {
             insecure_skip_verify: false,
         };
         let provider = Arc::new(Provider::new(settings, Arc::clone(&parts.clock)).unwrap());
+        let browsers = Browsers::new(&*parts.entropy);
         let (sessions, cookies) = (Sessions::new(parts.clone()), Cookies::new(false));
         let events = Events::start(&engine, sessions.clone());
         let router = router(Rooms {
@@ -142,11 +146,13 @@ impl Rig {
                 hosts: hosts.clone(),
                 clock: Arc::clone(&parts.clock),
                 authorities: Arc::new([AUTHORITY.to_owned(), "localhost:8443".to_owned()]),
+                limits: RateLimits::new(&rates, Arc::clone(&parts.clock)),
             },
             login: Login {
                 parts: parts.clone(),
                 sessions: sessions.clone(),
                 cookies,
+                browsers: browsers.clone(),
                 provider: Arc::clone(&provider),
                 people: Arc::clone(&people),
             },
@@ -159,7 +165,18 @@ impl Rig {
         let web1 = HostName::parse("web1").unwrap();
         let secret = hosts.add(&web1, None, None, None).await.unwrap();
         note(Kind::Host, secret.reveal().expose());
-        Self { clock, store, parts, engine, hosts, sessions, people, router, host: Host { name: web1, secret } }
+        Self {
+            clock,
+            store,
+            parts,
+            engine,
+            hosts,
+            sessions,
+            people,
+            browsers,
+            router,
+            host: Host { name: web1, secret },
+        }
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {

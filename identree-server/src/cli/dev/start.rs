@@ -28,6 +28,7 @@ use crate::boot::Server;
 use crate::config::Settings;
 use crate::devidp::{Client, DevIdpError, DevProvider, Persona};
 use crate::layer::client_ip::TrustedProxies;
+use crate::layer::rate_limit::Rates;
 use crate::listen::Listener;
 
 /// The name this machine is registered under.
@@ -147,6 +148,7 @@ fn settings(place: &Place, certificates: &Certificates, ports: Ports, secret: &s
         external_url: url(ports.plain)?,
         install_url: None,
         trusted_proxies: TrustedProxies::default(),
+        rates: Rates::default(),
         master: master(place)?,
         question_life: QUESTION_LIFE,
         caps: Caps::default(),

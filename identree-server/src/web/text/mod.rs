@@ -68,8 +68,8 @@ texts! {
     cancelled_text, refused_text, refused_by_rule, their_reason, why, may_close,
 
     not_found, not_found_more, foreign_form, foreign_form_more, signed_out, signed_out_more, sign_in_failed,
-    sign_in_failed_more, stale_form, stale_form_more, bad_form, bad_form_more, too_large, too_large_more, unavailable,
-    unavailable_more, try_again,
+    sign_in_failed_more, stale_form, stale_form_more, bad_form, bad_form_more, too_large, too_large_more, too_slow,
+    too_slow_more, too_fast, too_fast_more, unavailable, unavailable_more, try_again,
 
     seconds, minutes, minutes_seconds, hours_minutes, just_now,
 }
