@@ -54,6 +54,8 @@ const ORIGIN: &str = "http://127.0.0.1:8090";
 const AUTHORITY: &str = "127.0.0.1:8090";
 const MASTER: &str = "the master secret of the tests of the routes";
 const CLIENT_SECRET: &str = "the client secret of the tests of the routes";
+/// A test asks as fast as it likes, unless it is about how fast one may ask.
+const UNPACED: Rates = Rates { per_host: None, per_user: None, per_browser: None, per_address: None };
 /// The one proxy whose word on a client's address counts.
 const PROXY: &str = "10.0.0.1";
 
@@ -96,11 +98,11 @@ impl Rig {
     }
 
     async fn with_caps(caps: Caps) -> Self {
-        Self::with("http://127.0.0.1:9", None, caps, Rates::default()).await
+        Self::with("http://127.0.0.1:9", None, caps, UNPACED).await
     }
 
     async fn with_issuer(issuer: &str, public: Option<&str>) -> Self {
-        Self::with(issuer, public, Caps::default(), Rates::default()).await
+        Self::with(issuer, public, Caps::default(), UNPACED).await
     }
 
     async fn with(issuer: &str, public: Option<&str>, caps: Caps, rates: Rates) -> Self {
