@@ -26,6 +26,17 @@ pub(super) struct Live {
     caps: Caps,
 }
 
+/// How much waits at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    /// Questions that wait.
+    pub questions: usize,
+    /// Callers of [`Engine::wait`](super::Engine::wait) that wait.
+    pub waiters: usize,
+    /// Holders of [`Engine::changes`](super::Engine::changes) or [`Engine::follow`](super::Engine::follow).
+    pub followers: usize,
+}
+
 #[derive(Default)]
 struct Table {
     entries: HashMap<ChallengeId, Entry>,
@@ -168,6 +179,17 @@ impl Live {
 
     pub(super) fn follow(&self) -> broadcast::Receiver<Arc<ChallengeRecord>> {
         self.feed.subscribe()
+    }
+
+    pub(super) fn load(&self) -> Load {
+        let table = self.table();
+        let mut load =
+            Load { questions: 0, waiters: 0, followers: self.changes.receiver_count() + self.feed.receiver_count() };
+        for entry in table.entries.values() {
+            load.questions += usize::from(entry.record.borrow().is_pending());
+            load.waiters += entry.record.receiver_count();
+        }
+        load
     }
 
     /// When something is due next.

@@ -23,6 +23,7 @@ use tokio::sync::{broadcast, watch};
 pub use self::builder::EngineBuilder;
 pub use self::caps::{Caps, CoolDown, Limit};
 use self::live::Live;
+pub use self::live::Load;
 use self::tasks::Tasks;
 use crate::actor::Actor;
 use crate::challenge::{Challenge, ChallengeRecord, Settled, State, UserCode};
@@ -432,6 +433,11 @@ impl Engine {
     /// Whether the directory has shut the person out.
     pub fn is_disabled(&self, person: &Actor) -> bool {
         self.0.directory.snapshot().is_disabled(person.name())
+    }
+
+    /// How much waits now, counted where it waits: for metrics. Looks at each live question.
+    pub fn load(&self) -> Load {
+        self.0.live.load()
     }
 
     /// Where everything is kept.
