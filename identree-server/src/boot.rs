@@ -17,6 +17,7 @@ use url::Url;
 
 use crate::api::HostApi;
 use crate::api::health::Health;
+use crate::api::metrics::{Metrics, MetricsToken};
 use crate::clock_steps;
 use crate::config::{HostSettings, Settings};
 use crate::decision_key::{self, DecisionKeyError};
@@ -33,11 +34,15 @@ use crate::login::{Login, People, Provider, ProviderError, ProviderSettings};
 use crate::parts::Parts;
 use crate::router::{Rooms, router};
 use crate::session::Sessions;
+use crate::telemetry::{CountedStore, Telemetry};
 use crate::web::Web;
 use crate::web::events::Events;
 
 /// How soon a provider that did not answer is asked again, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// How often observations are folded into their buckets: what piles up meanwhile is a few kilobytes.
+const FOLD_EVERY: Duration = Duration::from_secs(5);
 
 /// Why the server does not start. Each text says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +94,7 @@ pub struct Server {
     hosts: Hosts,
     provider: Arc<Provider>,
     router: Router,
+    telemetry: Option<Telemetry>,
     plain: Option<Listener>,
     tls: Option<Listener>,
 }
@@ -128,6 +134,11 @@ impl Server {
         let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) = (Arc::new(SteadyClock::new()), Arc::new(OsEntropy));
         check_dir(&settings.data_dir)?;
         let signer = decision_key::load_or_make(&settings.data_dir, &*entropy)?;
+        let telemetry = settings.metrics_token.as_ref().map(|_| telemetry());
+        let store = match &telemetry {
+            Some(telemetry) => Arc::new(CountedStore::new(store, telemetry)),
+            None => store,
+        };
         let parts = Parts { store: Arc::clone(&store), clock: Arc::clone(&clock), entropy: Arc::clone(&entropy) };
         let people = Arc::new(People::load(parts.clone()).await?);
         let hosts = Hosts::load(parts.clone(), settings.master.clone()).await?;
@@ -153,15 +164,20 @@ impl Server {
         for name in insecure.iter() {
             tracing::warn!("{name} is on: a security check is switched off");
         }
+        let limits = RateLimits::new(&settings.rates, Arc::clone(&clock));
+        let metrics = telemetry.zip(settings.metrics_token.as_ref()).map(|(telemetry, token)| Metrics {
+            telemetry,
+            token: MetricsToken::new(token),
+            engine: engine.clone(),
+            limits: limits.clone(),
+            events: events.clone(),
+            hosts: hosts.clone(),
+        });
+        let telemetry = metrics.as_ref().map(|metrics| metrics.telemetry.clone());
         let authorities = authorities(&settings, [plain.as_ref(), tls.as_ref()])?;
         let router = router(Rooms {
             hosts: HostApi { engine: engine.clone(), external_url: Arc::clone(&external_url) },
-            host_auth: HostAuth {
-                hosts: hosts.clone(),
-                authorities,
-                limits: RateLimits::new(&settings.rates, Arc::clone(&clock)),
-                clock,
-            },
+            host_auth: HostAuth { hosts: hosts.clone(), authorities, limits, clock },
             login: Login {
                 browsers: Browsers::new(&*parts.entropy),
                 parts,
@@ -175,8 +191,9 @@ impl Server {
             csrf: Csrf { origins: Arc::new([external_url.origin().ascii_serialization()]) },
             headers: SecurityHeaders { https },
             client_ip: ClientIpLayer { proxies: settings.trusted_proxies.clone() },
+            metrics,
         });
-        Ok(Self { engine, hosts, provider, router, plain, tls })
+        Ok(Self { engine, hosts, provider, router, telemetry, plain, tls })
     }
 
     /// The engine.
@@ -205,8 +222,14 @@ impl Server {
         let mut background = JoinSet::new();
         let (hosts, provider, clock) = (self.hosts.clone(), self.provider, Arc::clone(self.engine.clock()));
         background.spawn(async move { hosts.follow().await });
+        let folding = Arc::clone(&clock);
         background.spawn(async move { find_provider(&provider, &*clock).await });
         background.spawn(clock_steps::watch(Arc::clone(self.engine.clock())));
+        if let Some(telemetry) = self.telemetry {
+            background.spawn(async move { fold(&telemetry, &*folding).await });
+        } else {
+            tracing::info!("/metrics is not served; IDENTREE_METRICS_TOKEN opens it");
+        }
         let mut serving = JoinSet::new();
         for listener in [self.plain, self.tls].into_iter().flatten() {
             serving.spawn(listener.serve(self.router.clone(), stop.clone()));
@@ -217,6 +240,23 @@ impl Server {
         while serving.join_next().await.is_some() {}
         background.shutdown().await;
         self.engine.shutdown().await;
+    }
+}
+
+/// A recorder, also for what is counted outside of the parts that are composed here.
+fn telemetry() -> Telemetry {
+    let telemetry = Telemetry::new();
+    if !telemetry.install() {
+        tracing::warn!("this process records metrics elsewhere already; some of those at /metrics stay 0");
+    }
+    telemetry
+}
+
+/// Folds what was observed, whether or not somebody scrapes.
+async fn fold(telemetry: &Telemetry, clock: &dyn Clock) {
+    loop {
+        clock.sleep_until(clock.now() + FOLD_EVERY).await;
+        telemetry.fold();
     }
 }
 

@@ -90,6 +90,11 @@ impl Hosts {
         self.known.load().hosts.get(name).filter(|host| host.removed_at.is_none()).cloned()
     }
 
+    /// How many hosts are registered, as last read.
+    pub fn count(&self) -> usize {
+        self.known.load().hosts.values().filter(|host| host.removed_at.is_none()).count()
+    }
+
     /// The registered hosts by name, as last read.
     pub fn list(&self) -> Vec<(HostName, Host)> {
         let mut hosts: Vec<_> =

@@ -16,4 +16,5 @@ pub mod login;
 pub mod parts;
 pub mod router;
 pub mod session;
+pub mod telemetry;
 pub mod web;

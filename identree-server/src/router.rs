@@ -1,10 +1,13 @@
 //! Every route and every layer, in order, on one page.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse as _;
 
 use crate::api::health::{self, Health};
+use crate::api::metrics::{self, Metrics};
 use crate::api::{self, HostApi};
 use crate::layer::client_ip::ClientIpLayer;
 use crate::layer::csrf::{Csrf, csrf};
@@ -12,8 +15,9 @@ use crate::layer::headers::{SecurityHeaders, headers};
 use crate::layer::host_auth::HostAuth;
 use crate::layer::rate_limit::RateLimitLayer;
 use crate::layer::sign_in::{SignInLayer, sign_in};
-use crate::layer::trace::trace;
+use crate::layer::trace::{Trace, trace};
 use crate::login::{self, Login};
+use crate::telemetry::HttpMeters;
 use crate::web::{self, Problem, Web};
 
 /// What the routes need.
@@ -35,17 +39,20 @@ pub struct Rooms {
     pub headers: SecurityHeaders,
     /// Which proxies tell a client's address.
     pub client_ip: ClientIpLayer,
+    /// What is counted, if anything is.
+    pub metrics: Option<Metrics>,
 }
 
 /// | routes | outermost layer … innermost |
 /// |---|---|
-/// | all | `client_ip` → trace (request id) |
+/// | all | `client_ip` → trace (request id, counting) |
 /// | `/`, `/approve/{code}`, `/api/challenges/…`, assets; `/sessions/login`, `/callback`, `/signout` | headers → `sign_in` → `rate_limit` → csrf |
 /// | `/api/challenge…` | `host_auth` → `rate_limit`, no more: ten thousand waiting requests rest there |
-/// | `/livez`, `/readyz`, `/healthz` | none |
+/// | `/livez`, `/readyz`, `/healthz`; `/metrics`, which looks at its token itself | none |
 pub fn router(rooms: Rooms) -> Router {
-    let Rooms { hosts, host_auth, login, web, health, csrf: forms, headers: tells, client_ip } = rooms;
-    let parts = login.parts.clone();
+    let Rooms { hosts, host_auth, login, web, health, csrf: forms, headers: tells, client_ip, metrics } = rooms;
+    let http = metrics.as_ref().map(|metrics| Arc::new(HttpMeters::new(metrics.telemetry.clone())));
+    let requests = Trace { parts: login.parts.clone(), http };
     let browser =
         SignInLayer { sessions: login.sessions.clone(), cookies: login.cookies, browsers: login.browsers.clone() };
     let paced =
@@ -59,9 +66,10 @@ pub fn router(rooms: Rooms) -> Router {
         .layer(from_fn_with_state(browser, sign_in))
         .layer(from_fn_with_state(tells, headers));
     Router::new()
+        .merge(metrics.map(metrics::routes).unwrap_or_default())
         .merge(health::routes(health))
         .merge(api::hosts(hosts, host_auth))
         .merge(pages)
-        .layer(from_fn_with_state(parts, trace))
+        .layer(from_fn_with_state(requests, trace))
         .layer(client_ip)
 }

@@ -33,7 +33,7 @@ pub struct Load {
     pub questions: usize,
     /// Callers of [`Engine::wait`](super::Engine::wait) that wait.
     pub waiters: usize,
-    /// Holders of [`Engine::changes`](super::Engine::changes) or [`Engine::follow`](super::Engine::follow).
+    /// Holders of [`Engine::changes`](super::Engine::changes).
     pub followers: usize,
 }
 
@@ -183,8 +183,7 @@ impl Live {
 
     pub(super) fn load(&self) -> Load {
         let table = self.table();
-        let mut load =
-            Load { questions: 0, waiters: 0, followers: self.changes.receiver_count() + self.feed.receiver_count() };
+        let mut load = Load { questions: 0, waiters: 0, followers: self.changes.receiver_count() };
         for entry in table.entries.values() {
             load.questions += usize::from(entry.record.borrow().is_pending());
             load.waiters += entry.record.receiver_count();

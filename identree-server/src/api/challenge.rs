@@ -210,11 +210,12 @@ fn problem(error: EngineError) -> Problem {
 const ROOM_AGAIN: Duration = Duration::from_secs(10);
 
 fn limited(limit: Limit) -> Problem {
-    let (problem, wait) = match limit {
-        Limit::Requester(_) => (Problem::too_many_for_user(), ROOM_AGAIN),
-        Limit::Target(_) => (Problem::too_many_for_host(), ROOM_AGAIN),
-        Limit::CoolDown { left } => (Problem::cool_down(), left),
-        _ => (Problem::too_many(), ROOM_AGAIN),
+    let (problem, wait, counted) = match limit {
+        Limit::Requester(_) => (Problem::too_many_for_user(), ROOM_AGAIN, "user"),
+        Limit::Target(_) => (Problem::too_many_for_host(), ROOM_AGAIN, "host"),
+        Limit::CoolDown { left } => (Problem::cool_down(), left, "cool_down"),
+        _ => (Problem::too_many(), ROOM_AGAIN, "all"),
     };
+    metrics::counter!("identree_rate_limit_rejections_total", "limit" => counted).increment(1);
     problem.with_detail(limit.to_string()).retry_after(wait)
 }

@@ -81,6 +81,16 @@ impl Problem {
         Self::rate_limited().with_detail(why.to_string()).retry_after(why.wait)
     }
 
+    /// The status of the answer.
+    pub const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Whether it is the host's clock, with a credential that holds.
+    pub fn is_stale(&self) -> bool {
+        self.name == Self::stale_request().name
+    }
+
     /// The same problem with what to do about it.
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<String>) -> Self {

@@ -9,6 +9,7 @@
 mod challenge;
 mod error;
 pub mod health;
+pub mod metrics;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;

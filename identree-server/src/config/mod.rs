@@ -61,6 +61,8 @@ pub struct Settings {
     pub rates: Rates,
     /// `IDENTREE_SHARED_SECRET`.
     pub master: MasterSecret,
+    /// `IDENTREE_METRICS_TOKEN`.
+    pub metrics_token: Option<Secret<String>>,
     /// `IDENTREE_CHALLENGE_TTL`.
     pub question_life: Duration,
     /// `IDENTREE_MAX_PENDING`, `…_PER_HOST`, `…_PER_USER` and `IDENTREE_DENIAL_COOLDOWN`.
@@ -152,6 +154,7 @@ impl Reader<'_> {
         let trusted_proxies = self.trusted_proxies();
         let rates = self.rates();
         let master = self.master();
+        let metrics_token = self.metrics_token();
         let question_life =
             self.duration("IDENTREE_CHALLENGE_TTL", Duration::from_secs(30)..=Duration::from_secs(86_400));
         let caps = self.caps();
@@ -172,6 +175,7 @@ impl Reader<'_> {
             trusted_proxies,
             rates,
             master: master?,
+            metrics_token,
             question_life: question_life?,
             caps: caps?,
             admin_groups,
@@ -306,6 +310,18 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    fn metrics_token(&mut self) -> Option<Secret<String>> {
+        let name = "IDENTREE_METRICS_TOKEN";
+        let token = Secret::new(self.text(name)?);
+        // What cannot stand in a header could never be shown.
+        if token.expose().len() < 16 || !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
+            let text =
+                "must have at least 16 letters, digits and signs, without spaces; make one with: openssl rand -hex 32";
+            self.problem(name, text);
+        }
+        Some(token)
     }
 
     fn groups(&mut self) -> Vec<GroupName> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -53,6 +53,10 @@ pub async fn host_auth(State(auth): State<HostAuth>, request: Request, next: Nex
         Ok(request) => return next.run(request).await,
         Err(problem) => problem,
     };
+    if problem.status() == StatusCode::UNAUTHORIZED {
+        let reason = if problem.is_stale() { "clock" } else { "credential" };
+        metrics::counter!("identree_auth_failures_total", "reason" => reason).increment(1);
+    }
     match auth.limits.count_failure(client) {
         Ok(()) => problem.into_response(),
         Err(why) => Problem::too_fast(why).into_response(),

@@ -24,6 +24,7 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use super::http::ProviderHttp;
+use crate::telemetry::Stopwatch;
 
 /// The keys are read again at most this often when a token names an unknown one.
 const REFRESH_EVERY: std::time::Duration = std::time::Duration::from_secs(10);
@@ -281,13 +282,15 @@ impl Provider {
     pub async fn redeem(&self, code: String, verifier: String, nonce: String) -> Result<Identity, ProviderError> {
         let client = self.found().await?;
         let refused = |error: &dyn std::error::Error| ProviderError::Refused(chain(error));
+        let watch = Stopwatch::start();
         let response = client
             .exchange_code(AuthorizationCode::new(code))
             .map_err(|error| refused(&error))?
             .set_pkce_verifier(PkceCodeVerifier::new(verifier))
             .request_async(&self.http)
-            .await
-            .map_err(|error| refused(&error))?;
+            .await;
+        metrics::histogram!("identree_oidc_exchange_duration_seconds").record(watch.seconds());
+        let response = response.map_err(|error| refused(&error))?;
         let token = response.id_token().ok_or_else(|| ProviderError::Token("there is no ID token".to_owned()))?;
         let nonce = Nonce::new(nonce);
         match check(&client, token, &nonce) {

@@ -9,6 +9,7 @@ mod health;
 mod host_api;
 mod limits;
 mod listen;
+mod metrics;
 mod pages;
 mod process;
 mod sign_in;
@@ -163,6 +164,7 @@ impl Rig {
             csrf: Csrf { origins: Arc::new([ORIGIN.to_owned()]) },
             headers: SecurityHeaders { https: false },
             client_ip: ClientIpLayer { proxies: TrustedProxies::parse([PROXY]).unwrap() },
+            metrics: None,
         });
         let web1 = HostName::parse("web1").unwrap();
         let secret = hosts.add(&web1, None, None, None).await.unwrap();

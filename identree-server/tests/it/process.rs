@@ -16,9 +16,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::{CLIENT_SECRET, MASTER, question};
 
 /// A running server; killed with the test.
-struct Running {
+pub(crate) struct Running {
     child: Child,
-    address: String,
+    pub(crate) address: String,
 }
 
 impl Drop for Running {
@@ -28,7 +28,7 @@ impl Drop for Running {
     }
 }
 
-fn identree(data: &Path) -> Command {
+pub(crate) fn identree(data: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_identree"));
     command
         .env_clear()
@@ -48,7 +48,12 @@ fn identree(data: &Path) -> Command {
 }
 
 fn serve(data: &Path) -> Running {
-    let mut child = identree(data).arg("serve").stderr(Stdio::piped()).spawn().unwrap();
+    started(identree(data), data)
+}
+
+/// `identree serve` with these settings.
+pub(crate) fn started(mut command: Command, data: &Path) -> Running {
+    let mut child = command.arg("serve").stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(identree_evidence::tee("serve", child.stderr.take().unwrap())).lines();
     let listening = lines.by_ref().map(Result::unwrap).find_map(|line| {
         let (_, rest) = line.split_once("plain=http://")?;
@@ -66,7 +71,7 @@ fn verb(data: &Path, args: &[&str]) -> Output {
     output
 }
 
-fn added(data: &Path, name: &str) -> HostSecret {
+pub(crate) fn added(data: &Path, name: &str) -> HostSecret {
     let output = verb(data, &["add-host", name]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let secret = String::from_utf8(output.stdout).unwrap();
@@ -75,7 +80,7 @@ fn added(data: &Path, name: &str) -> HostSecret {
 }
 
 /// One request of `web1`; status and body.
-fn send(address: &str, secret: &HostSecret, method: &str, target: &str, body: &str) -> (u16, String) {
+pub(crate) fn send(address: &str, secret: &HostSecret, method: &str, target: &str, body: &str) -> (u16, String) {
     let host = HostName::parse("web1").unwrap();
     let time_secs = SystemClock.now().as_secs();
     let covered =
@@ -83,15 +88,17 @@ fn send(address: &str, secret: &HostSecret, method: &str, target: &str, body: &s
     let mac = secret.mac(&covered);
     note(Kind::Mac, &identree_core::text::hex(&mac));
     let authorization = Authorization { mac, host: host.clone(), time_secs };
+    let head =
+        format!("{method} {target} HTTP/1.1\r\nAuthorization: {authorization}\r\nContent-Type: application/json");
+    exchange(address, &head, body)
+}
+
+/// One request with these lines at its head; status and body.
+pub(crate) fn exchange(address: &str, head: &str, body: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     let length = body.len();
-    write!(
-        stream,
-        "{method} {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nAuthorization: {authorization}\r\n\
-         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-    )
-    .unwrap();
+    write!(stream, "{head}\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();

@@ -109,6 +109,8 @@ impl Task {
 
     /// Writes a group and answers everybody in it.
     async fn group(&mut self, writes: Vec<Write>, replies: Vec<oneshot::Sender<Result<(), StoreError>>>) {
+        // At most GROUP, so nothing is lost.
+        metrics::histogram!("identree_store_commit_batches").record(u32::try_from(writes.len()).unwrap_or(u32::MAX));
         match self.write(writes).await {
             Ok(admitted) => {
                 for (reply, admitted) in replies.into_iter().zip(admitted) {

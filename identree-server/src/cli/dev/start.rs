@@ -150,6 +150,7 @@ fn settings(place: &Place, certificates: &Certificates, ports: Ports, secret: &s
         trusted_proxies: TrustedProxies::default(),
         rates: Rates::default(),
         master: master(place)?,
+        metrics_token: None,
         question_life: QUESTION_LIFE,
         caps: Caps::default(),
         admin_groups: vec![GroupName::parse(Persona::ADMIN_GROUP)?],

@@ -103,16 +103,17 @@ impl RateLimits {
     /// # Errors
     /// [`Rejection`] above the rate.
     pub fn count(&self, request: &Extensions) -> Result<(), Rejection> {
-        let counted = if let Some(host) = request.get::<AuthenticatedHost>() {
-            self.0.hosts.count(&host.name)
+        let (limit, counted) = if let Some(host) = request.get::<AuthenticatedHost>() {
+            ("host_rate", self.0.hosts.count(&host.name))
         } else if let Some(person) = request.get::<SignedIn>() {
-            self.0.people.count(person.actor.name())
+            ("user_rate", self.0.people.count(person.actor.name()))
         } else if let Some(browser) = request.get::<Browser>() {
-            self.0.browsers.count(browser)
+            ("browser_rate", self.0.browsers.count(browser))
         } else {
-            request.get::<ClientAddress>().map_or(Ok(()), |client| self.0.visitors.count(&network(*client)))
+            let client = request.get::<ClientAddress>();
+            ("address_rate", client.map_or(Ok(()), |client| self.0.visitors.count(&network(*client))))
         };
-        counted.map_err(|wait| Rejection { wait })
+        counted.map_err(|wait| rejected(limit, wait))
     }
 
     /// Counts a proof that failed for the address it came from.
@@ -121,8 +122,13 @@ impl RateLimits {
     /// [`Rejection`] above the rate.
     pub fn count_failure(&self, client: Option<ClientAddress>) -> Result<(), Rejection> {
         let counted = client.map_or(Ok(()), |client| self.0.failures.count(&network(client)));
-        counted.map_err(|wait| Rejection { wait })
+        counted.map_err(|wait| rejected("failure_rate", wait))
     }
+}
+
+fn rejected(limit: &'static str, wait: Duration) -> Rejection {
+    metrics::counter!("identree_rate_limit_rejections_total", "limit" => limit).increment(1);
+    Rejection { wait }
 }
 
 /// One customer has one IPv4 address, or a /64 of IPv6 (RFC 6177 §2).

@@ -104,6 +104,11 @@ impl Hub {
         Some(Place { hub: Arc::clone(self), person: person.clone() })
     }
 
+    /// How many streams there are, of everybody.
+    pub(super) fn count(&self) -> usize {
+        self.streams().values().map(|count| *count as usize).sum()
+    }
+
     fn streams(&self) -> MutexGuard<'_, HashMap<UserName, u32>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -53,6 +53,11 @@ impl Events {
         Self { hub, sessions }
     }
 
+    /// How many streams are open.
+    pub fn streams(&self) -> usize {
+        self.hub.count()
+    }
+
     /// Where the events of a list are that is read after this call. `view` names what the person may see ([`view`]).
     pub(super) fn address(&self, view: &str) -> String {
         format!("/api/events?after={}&view={view}", self.hub.position())

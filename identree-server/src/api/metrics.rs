@@ -1,0 +1,80 @@
+//! `GET /metrics`: what Prometheus scrapes, for whoever has the token.
+
+use axum::Router;
+use axum::extract::{Extension, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use identree_core::Engine;
+use identree_core::canon::sha256;
+use identree_core::secret::Secret;
+
+use super::Problem;
+use crate::hosts::Hosts;
+use crate::layer::client_ip::ClientAddress;
+use crate::layer::rate_limit::RateLimits;
+use crate::telemetry::{Standing, Telemetry};
+use crate::web::events::Events;
+
+/// The text format of Prometheus.
+const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What the route needs. A server without a token has no such route.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    /// The recorder.
+    pub telemetry: Telemetry,
+    /// What a scraper must show.
+    pub token: MetricsToken,
+    /// Where questions wait.
+    pub engine: Engine,
+    /// How often one address may show a wrong token.
+    pub limits: RateLimits,
+    /// The streams of pages.
+    pub events: Events,
+    /// The registry.
+    pub hosts: Hosts,
+}
+
+/// `IDENTREE_METRICS_TOKEN`, as its hash: compared in a time that tells neither its length nor where another differs.
+#[derive(Debug, Clone)]
+pub struct MetricsToken(Secret<[u8; 32]>);
+
+impl MetricsToken {
+    /// Takes the token in.
+    pub fn new(token: &Secret<String>) -> Self {
+        Self(Secret::new(sha256(token.expose().as_bytes())))
+    }
+
+    /// Whether exactly one `Authorization: Bearer` (RFC 6750 §2.1) holds it. A token in the address counts for nothing:
+    /// addresses end up in logs.
+    fn is_shown(&self, headers: &HeaderMap) -> bool {
+        let mut shown = headers.get_all(header::AUTHORIZATION).iter();
+        let (Some(value), None) = (shown.next(), shown.next()) else { return false };
+        let Some((scheme, token)) = value.to_str().ok().and_then(|value| value.split_once(' ')) else { return false };
+        scheme.eq_ignore_ascii_case("bearer") && self.0.matches(&sha256(token.trim_start().as_bytes()))
+    }
+}
+
+/// The route.
+pub fn routes(metrics: Metrics) -> Router {
+    Router::new().route("/metrics", get(scrape)).with_state(metrics)
+}
+
+async fn scrape(
+    State(metrics): State<Metrics>,
+    client: Option<Extension<ClientAddress>>,
+    headers: HeaderMap,
+) -> Response {
+    if !metrics.token.is_shown(&headers) {
+        if let Err(why) = metrics.limits.count_failure(client.map(|Extension(client)| client)) {
+            return Problem::too_fast(why).into_response();
+        }
+        let how = [(header::WWW_AUTHENTICATE, "Bearer")];
+        return (StatusCode::UNAUTHORIZED, how, "the bearer token was not accepted\n").into_response();
+    }
+    let (load, streams) = (metrics.engine.load(), metrics.events.streams());
+    let standing = Standing { load, streams, hosts: metrics.hosts.count() };
+    let told = [(header::CONTENT_TYPE, FORMAT), (header::CACHE_CONTROL, "no-store")];
+    (told, metrics.telemetry.render(standing)).into_response()
+}
