@@ -88,7 +88,8 @@ impl Browser {
         let output = self.curl(url, arguments).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         self.note_cookies();
-        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+        let last = text.strip_prefix("HTTP/1.1 100 Continue\r\n\r\n").unwrap_or(&text);
+        let Some((head, body)) = last.split_once("\r\n\r\n") else {
             let why = String::from_utf8_lossy(&output.stderr).into_owned();
             return Answer { version: String::new(), status: 0, head: why, body: text };
         };
@@ -103,7 +104,7 @@ impl Browser {
         let mut command = self.curl(url, &["--no-buffer", "--header", "Accept: text/event-stream"]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let lines = Lines::default();
-        lines.follow("events", child.stdout.take().unwrap());
+        lines.read(child.stdout.take().unwrap());
         Events { child, lines }
     }
 

@@ -11,9 +11,14 @@ use crate::PATIENCE;
 pub(crate) struct Lines(Arc<(Mutex<Vec<String>>, Condvar)>);
 
 impl Lines {
-    /// Reads a stream to its end, in the background. `name` is what printed it.
+    /// Reads what a program prints to its end, in the background. `name` is what printed it.
     pub(crate) fn follow(&self, name: &str, stream: impl Read + Send + 'static) {
-        let (stream, lines) = (BufReader::new(identree_evidence::tee(name, stream)), self.clone());
+        self.read(identree_evidence::tee(name, stream));
+    }
+
+    /// The same with what is for one person's eyes.
+    pub(crate) fn read(&self, stream: impl Read + Send + 'static) {
+        let (stream, lines) = (BufReader::new(stream), self.clone());
         std::thread::spawn(move || {
             for line in stream.lines().map_while(Result::ok) {
                 lines.push(line);

@@ -64,7 +64,7 @@ fn secrets_stay_out_of_its_log(
     page: &str,
     form: &[(&str, String)],
 ) {
-    let log = site.proxy.written(site.folder());
+    let log = site.proxy.written();
     for path in ["/callback", "/approve/", "/api/challenges/approve"] {
         assert!(log.contains(path), "no {path} in:\n{log}");
     }

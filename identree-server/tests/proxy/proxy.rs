@@ -1,7 +1,7 @@
 //! A proxy as a child process, with the recipe for its configuration.
 
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
@@ -12,8 +12,9 @@ use crate::lines::Lines;
 use crate::recipe::{Kind, Local};
 
 pub(crate) struct Proxy {
-    kind: Kind,
     child: Child,
+    /// Where it writes besides.
+    files: Vec<PathBuf>,
     pub(crate) log: Lines,
 }
 
@@ -65,7 +66,9 @@ impl Proxy {
         let log = Lines::default();
         log.follow(kind.program(), child.stdout.take().unwrap());
         log.follow(kind.program(), child.stderr.take().unwrap());
-        let mut proxy = Self { kind, child, log };
+        let files = if kind == Kind::Nginx { vec!["identree.log", "identree-error.log"] } else { vec![] };
+        let files = files.into_iter().map(|name| folder.join(name)).collect();
+        let mut proxy = Self { child, files, log };
         for port in [local.https, local.http] {
             while TcpStream::connect((local.name, port)).is_err() {
                 assert!(proxy.child.try_wait().unwrap().is_none(), "{kind:?} ended:\n{}", proxy.log.all());
@@ -77,14 +80,8 @@ impl Proxy {
     }
 
     /// What it has written anywhere.
-    pub(crate) fn written(&self, folder: &Path) -> String {
-        let mut all = self.log.all();
-        if self.kind == Kind::Nginx {
-            for file in ["identree.log", "identree-error.log"] {
-                all.push_str(&std::fs::read_to_string(folder.join(file)).unwrap());
-            }
-        }
-        all
+    pub(crate) fn written(&self) -> String {
+        self.files.iter().fold(self.log.all(), |all, file| all + "\n" + &std::fs::read_to_string(file).unwrap())
     }
 }
 
@@ -93,6 +90,9 @@ impl Drop for Proxy {
         // A signal, so that nginx ends its workers too. It fails when the proxy has ended already.
         let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
         let _ = self.child.wait();
+        for file in &self.files {
+            identree_evidence::text("nginx", &std::fs::read(file).unwrap_or_default());
+        }
     }
 }
 
