@@ -165,6 +165,11 @@ name!(
     |_, at, c| c.is_ascii_lowercase() || c.is_ascii_digit() || (at > 0 && matches!(c, '.' | '-' | '_'))
 );
 name!(
+    /// The name of a channel that tells people, as in the seeds' `notification-channels.json`.
+    ChannelName, "channel name", 64, AS_GIVEN,
+    |_, at, c| c.is_ascii_lowercase() || c.is_ascii_digit() || (at > 0 && matches!(c, '.' | '-' | '_'))
+);
+name!(
     /// What sort of question it is: `sudo`, `ssh-login`, `deploy`, … Rules match on it and an answer binds it.
     ChallengeKind, "challenge kind", 32, AS_GIVEN,
     |_, at, c| c.is_ascii_lowercase() || (at > 0 && (c.is_ascii_digit() || c == '-'))

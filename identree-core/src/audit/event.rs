@@ -45,6 +45,8 @@ kinds! {
     ChallengeCancelled = "challenge_cancelled", "The asking side took a question back.";
     GrantSpent = "grant_spent", "A held request went ahead with its grant.";
     VoteRefused = "vote_refused", "A person's vote did not count.";
+    NoticeDelivered = "notice_delivered", "People were told of a question on a channel.";
+    NoticeFailed = "notice_failed", "A channel did not take a notice of a question, and it was given up.";
     PersonLinked = "person_linked", "A person of the identity provider was linked to a user name.";
     PersonLinkRefused = "person_link_refused", "A person claimed a user name that is not theirs to claim.";
     SignedIn = "signed_in", "A person signed in.";

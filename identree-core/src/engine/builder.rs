@@ -9,10 +9,12 @@ use async_trait::async_trait;
 use super::caps::Caps;
 use super::live::Live;
 use super::tasks::Tasks;
-use super::{Engine, Inner, Settings, sweep};
+use super::{Engine, Inner, Settings, notices, sweep};
 use crate::directory::{Directory, FixedDirectory};
 use crate::grant::{LocalSigner, Signer};
-use crate::id::GroupName;
+use crate::id::{ChallengeId, GroupName};
+use crate::notify::dispatch::{Channel, Dispatch, PageUrl};
+use crate::notify::{Notifier, Routes, ToDeciders};
 use crate::policy::{Outcome, Policy, PolicyError, PolicyInput, Revision};
 use crate::rng::{Entropy, OsEntropy};
 use crate::store::{ChallengeFilter, MemoryStore, Page, Store, StoreError};
@@ -30,6 +32,9 @@ pub struct EngineBuilder {
     signer: Option<Arc<dyn Signer>>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    channels: Vec<Arc<Channel>>,
+    routes: Option<Arc<dyn Routes>>,
+    page_url: Option<Arc<PageUrl>>,
     settings: Settings,
 }
 
@@ -48,6 +53,9 @@ impl Default for EngineBuilder {
             signer: None,
             clock: Arc::new(SteadyClock::new()),
             entropy: Arc::new(OsEntropy),
+            channels: Vec::new(),
+            routes: None,
+            page_url: None,
             settings: Settings {
                 admin_groups: Vec::new(),
                 question_life: Duration::from_secs(120),
@@ -99,6 +107,30 @@ impl EngineBuilder {
     #[must_use]
     pub fn entropy(mut self, entropy: impl Entropy) -> Self {
         self.entropy = Arc::new(entropy);
+        self
+    }
+
+    /// One more way to tell people about questions. Of two channels with one name the later counts.
+    #[must_use]
+    pub fn notifier(mut self, notifier: impl Notifier) -> Self {
+        let channel = Channel::new(Arc::new(notifier));
+        self.channels.retain(|known| known.name() != channel.name());
+        self.channels.push(Arc::new(channel));
+        self
+    }
+
+    /// Who is told what on which channel. Without it everybody who may decide is told on every channel.
+    #[must_use]
+    pub fn routes(mut self, routes: impl Routes) -> Self {
+        self.routes = Some(Arc::new(routes));
+        self
+    }
+
+    /// The page on which a question is decided, for notices. Leave its code out of the address: the number in it is what an
+    /// approver must get from the requester.
+    #[must_use]
+    pub fn page_url(mut self, page_url: impl Fn(ChallengeId) -> String + Send + Sync + 'static) -> Self {
+        self.page_url = Some(Arc::new(page_url));
         self
     }
 
@@ -156,18 +188,36 @@ impl EngineBuilder {
         }
         let since = now - self.settings.caps.cool_down.within;
         remember_denials(&*store, &live, (since, now), self.settings.question_life).await?;
+        let directory = self.directory.unwrap_or_else(|| Arc::new(FixedDirectory::new([])));
+        let names = || self.channels.iter().map(|channel| channel.name().clone()).collect();
+        let routes = self.routes.unwrap_or_else(|| Arc::new(ToDeciders(names())));
+        let dispatch = (!self.channels.is_empty()).then(|| {
+            Arc::new(Dispatch {
+                channels: self.channels,
+                routes,
+                page_url: self.page_url,
+                store: Arc::clone(&store),
+                directory: Arc::clone(&directory),
+                admin_groups: self.settings.admin_groups.clone(),
+                clock: Arc::clone(&self.clock),
+                entropy: Arc::clone(&self.entropy),
+            })
+        });
         let signer = self.signer.unwrap_or_else(|| Arc::new(LocalSigner::generate(&self.entropy)));
         let engine = Engine(Arc::new(Inner {
             store,
             policy: self.policy.unwrap_or_else(|| Arc::new(NoPolicy)),
-            directory: self.directory.unwrap_or_else(|| Arc::new(FixedDirectory::new([]))),
+            directory,
             signer,
             clock: self.clock,
             entropy: self.entropy,
             settings: self.settings,
             live: Arc::new(live),
+            dispatch,
             tasks: Tasks::new(),
         }));
+        // Before the sweep: it may end questions, and each must have one lane.
+        notices::resume(&engine).await?;
         sweep::start(&engine);
         Ok(engine)
     }

@@ -6,6 +6,7 @@
 mod builder;
 mod caps;
 mod live;
+mod notices;
 mod open;
 mod plan;
 mod sweep;
@@ -30,6 +31,7 @@ use crate::challenge::{Challenge, ChallengeRecord, Settled, State, UserCode};
 use crate::directory::Directory;
 use crate::grant::{Decision, Grant, SignError, SignedAnswer, Signer};
 use crate::id::{ChallengeId, EventId, GroupName, Nonce, RuleName, UserName};
+use crate::notify::dispatch::Dispatch;
 use crate::policy::{Policy, PolicyError};
 use crate::retry::Retry;
 use crate::rng::Entropy;
@@ -49,6 +51,7 @@ struct Inner {
     entropy: Arc<dyn Entropy>,
     settings: Settings,
     live: Arc<Live>,
+    dispatch: Option<Arc<Dispatch>>,
     tasks: Tasks,
 }
 

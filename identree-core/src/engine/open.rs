@@ -109,7 +109,10 @@ impl Engine {
         let engine = self.clone();
         let task = self.0.tasks.spawn(async move {
             engine.0.store.commit(plan.batch).await?;
-            engine.0.live.publish(Arc::clone(&plan.next));
+            let updates = engine.0.live.publish(Arc::clone(&plan.next));
+            if plan.next.revision() == 1 && plan.next.is_pending() {
+                engine.tell(&updates);
+            }
             drop(place);
             Ok(plan.next)
         });

@@ -80,6 +80,15 @@ pub fn approved(record: &ChallengeRecord, by: &str, at: Timestamp) -> Arc<Challe
     Arc::new(record.clone().approve(vote, 1).expect("a question that waits"))
 }
 
+/// The same question with one approval of two at `at`; it goes on waiting.
+///
+/// # Panics
+/// If it is settled already.
+pub fn partly_approved(record: &ChallengeRecord, by: &str, at: Timestamp) -> Arc<ChallengeRecord> {
+    let vote = CastVote { by: user(by), at, reason: None };
+    Arc::new(record.clone().approve(vote, 2).expect("a question that waits"))
+}
+
 /// The same question, expired at `at`.
 ///
 /// # Panics

@@ -3,4 +3,5 @@
 //! An implementation that has not passed its suite is not an implementation.
 
 pub mod fakes;
+pub mod recorder;
 pub mod suite;
