@@ -83,6 +83,9 @@ fn server_url(data: &[u8]) {
 
 fn duration(data: &[u8]) {
     let Some(read) = text(data).and_then(fuzzing::duration) else { return };
+    if u64::try_from(read.as_millis()).is_err() {
+        return; // longer than its own unit can write; the host file takes a day at most
+    }
     assert_eq!(fuzzing::duration(&format!("{}ms", read.as_millis())), Some(read));
 }
 

@@ -288,6 +288,20 @@ mod tests {
         assert_eq!(journal.len(), 4);
     }
 
+    /// The same work for both: a derived secret to check against, whether there is such a host or not.
+    #[tokio::test]
+    async fn an_unknown_host_costs_what_a_wrong_secret_costs() {
+        let hosts = hosts().await;
+        let known = hosts.add(&web1(), None, None, None).await.unwrap();
+        let (none, unknown) = hosts.secret(&HostName::parse("stranger").unwrap());
+        assert!(none.is_none());
+        assert_ne!(unknown.reveal().expose(), known.reveal().expose());
+        hosts.remove(&web1(), None).await.unwrap();
+        let (none, removed) = hosts.secret(&web1());
+        assert!(none.is_none(), "a removed host is an unknown one");
+        assert_ne!(removed.reveal().expose(), known.reveal().expose());
+    }
+
     #[tokio::test]
     async fn a_change_made_by_another_process_is_seen() {
         let hosts = hosts().await;

@@ -15,6 +15,7 @@ pub mod listen;
 pub mod login;
 pub mod parts;
 pub mod router;
+pub mod routes;
 pub mod session;
 pub mod telemetry;
 pub mod web;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::IntoResponse as _;
 
 use crate::api::health::{self, Health};
@@ -11,6 +11,7 @@ use crate::api::metrics::{self, Metrics};
 use crate::api::{self, HostApi};
 use crate::layer::client_ip::ClientIpLayer;
 use crate::layer::csrf::{Csrf, csrf};
+use crate::layer::framing::framing;
 use crate::layer::headers::{SecurityHeaders, headers};
 use crate::layer::host_auth::HostAuth;
 use crate::layer::rate_limit::RateLimitLayer;
@@ -45,7 +46,7 @@ pub struct Rooms {
 
 /// | routes | outermost layer … innermost |
 /// |---|---|
-/// | all | `client_ip` → trace (request id, counting) |
+/// | all | `framing` → `client_ip` → trace (request id, counting) |
 /// | `/`, `/approve/{code}`, `/api/challenges/…`, assets; `/sessions/login`, `/callback`, `/signout` | headers → `sign_in` → `rate_limit` → csrf |
 /// | `/api/challenge…` | `host_auth` → `rate_limit`, no more: ten thousand waiting requests rest there |
 /// | `/livez`, `/readyz`, `/healthz`; `/metrics`, which looks at its token itself | none |
@@ -72,4 +73,5 @@ pub fn router(rooms: Rooms) -> Router {
         .merge(pages)
         .layer(from_fn_with_state(requests, trace))
         .layer(client_ip)
+        .layer(from_fn(framing))
 }

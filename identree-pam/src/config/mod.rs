@@ -11,7 +11,6 @@ use std::time::Duration;
 use identree_core::credential::HostSecret;
 use identree_core::grant::KeyRing;
 use identree_core::id::HostName;
-use identree_core::text::visible;
 use zeroize::Zeroizing;
 
 pub use self::file::{Confidence, FileError};
@@ -199,7 +198,10 @@ fn read<'a>(text: &'a str, path: &Path) -> Result<(Read<'a>, Vec<&'static str>),
             let known = KEYS.iter().chain(&NO_EFFECT_YET).copied();
             let hint =
                 parse::nearest(setting.key, known).map(|name| format!("; did you mean {name}?")).unwrap_or_default();
-            return Err(wrong(format!("unknown setting '{}'{hint}", visible(setting.key))));
+            // Only what looks like a name is told: on a line that went wrong a secret may stand there.
+            let named = setting.key.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+            let name = if named { format!(" '{}'", setting.key) } else { String::new() };
+            return Err(wrong(format!("unknown setting{name}{hint}")));
         }
     }
     Ok((settings, no_effect))

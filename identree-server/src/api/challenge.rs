@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -60,11 +61,11 @@ pub(super) async fn open(
 pub(super) async fn wait(
     State(api): State<HostApi>,
     Extension(host): Extension<AuthenticatedHost>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Reply>, Problem> {
     let secs = wait_secs(query.as_deref())?;
-    let record = api.own(&id, &host).await?;
+    let record = api.own(id, &host).await?;
     let id = record.question().id;
     if record.is_pending() && secs > 0 {
         let until = api.engine.clock().now() + Duration::from_secs(secs.into());
@@ -77,9 +78,9 @@ pub(super) async fn wait(
 pub(super) async fn cancel(
     State(api): State<HostApi>,
     Extension(host): Extension<AuthenticatedHost>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Reply>, Problem> {
-    let record = api.own(&id, &host).await?;
+    let record = api.own(id, &host).await?;
     let question = record.question();
     if record.is_pending() {
         let now = api.engine.clock().now();
@@ -91,9 +92,14 @@ pub(super) async fn cancel(
 }
 
 impl HostApi {
-    /// The host's own question; another host's does not exist for it.
-    async fn own(&self, id: &str, host: &AuthenticatedHost) -> Result<Arc<ChallengeRecord>, Problem> {
-        let id = ChallengeId::parse(id).map_err(|_| Problem::not_found())?;
+    /// The host's own question; another host's does not exist for it, and neither does what no id can name.
+    async fn own(
+        &self,
+        id: Result<Path<String>, PathRejection>,
+        host: &AuthenticatedHost,
+    ) -> Result<Arc<ChallengeRecord>, Problem> {
+        let Path(id) = id.map_err(|_| Problem::not_found())?;
+        let id = ChallengeId::parse(&id).map_err(|_| Problem::not_found())?;
         let record = self.engine.record(id).await.map_err(problem)?.ok_or_else(Problem::not_found)?;
         let own = matches!(&record.question().target, Target::Host(name) if *name == host.name);
         if own { Ok(record) } else { Err(Problem::not_found()) }

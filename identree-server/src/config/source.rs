@@ -113,7 +113,12 @@ impl Found {
         let place = path.display().to_string();
         let table = match text.parse::<toml::Table>() {
             Ok(table) => table,
-            Err(error) => return self.problem(place, error.to_string().trim_end().to_owned()),
+            // The message alone: the line itself may hold a secret.
+            Err(error) => {
+                let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+                let place = format!("{place}:{}", before.matches('\n').count() + 1);
+                return self.problem(place, visible(error.message()).into_owned());
+            }
         };
         for (section, keys) in table {
             let toml::Value::Table(keys) = keys else {
@@ -176,7 +181,9 @@ fn twin(name: &str) -> String {
 fn unknown(name: &str) -> String {
     let nearest = table::nearest(name, TABLE.iter().map(|entry| entry.name));
     let hint = nearest.map(|nearest| format!("; did you mean {nearest}?")).unwrap_or_default();
-    format!("unknown name {}{hint}", visible(name))
+    // Only what looks like a name is told: on a line that went wrong a secret may stand there.
+    let named = name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+    format!("unknown name{}{hint}", if named { format!(" {name}") } else { String::new() })
 }
 
 fn plain(value: &toml::Value) -> Option<String> {

@@ -55,6 +55,14 @@ fn the_environment_goes_before_the_conf_file_before_toml_before_the_default() {
 }
 
 #[test]
+fn a_toml_line_that_went_wrong_is_told_by_its_number_alone() {
+    let files = Files::new(&[]);
+    files.write("config.toml", "[auth]\nclient_secret = s3cret-without-quotes\n");
+    let error = files.settings().unwrap_err();
+    assert!(error.contains("config.toml:2: ") && !error.contains("s3cret"), "{error}");
+}
+
+#[test]
 fn all_problems_are_told_at_once_with_place_and_remedy_and_without_secrets() {
     let files = Files::new(&[
         ("IDENTREE_SHARED_SECRET", "too-short-a-secret"),
@@ -68,7 +76,7 @@ fn all_problems_are_told_at_once_with_place_and_remedy_and_without_secrets() {
         ("IDENTREE_RATE_PER_HOST", "60/s"),
         ("IDENTREE_TRUSTED_PROXIES", "10.0.0.0/8, proxy.example"),
     ]);
-    files.write("identree.conf", "IDENTREE_EXTERNAL_URI=x\nnonsense\n");
+    files.write("identree.conf", "IDENTREE_EXTERNAL_URI=x\nnonsense\ns3cret-where-a-name-belongs=x\n");
     files.write("config.toml", "[auth]\nchallenge_tll = 1\n");
     let error = files.settings().unwrap_err();
     for says in [

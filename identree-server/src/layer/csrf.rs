@@ -49,7 +49,11 @@ pub async fn csrf(State(layer): State<Csrf>, request: Request, next: Next) -> Re
 impl Csrf {
     /// Browsers send at least one of both headers with a POST, and no page can forge either.
     fn same_origin(&self, headers: &HeaderMap) -> bool {
-        let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+        // No browser sends either twice; of two, neither is believed.
+        let text = |name: header::HeaderName| {
+            let mut sent = headers.get_all(name).iter().map(|value| value.to_str().unwrap_or("?"));
+            sent.next().map(|first| if sent.next().is_some() { "?" } else { first })
+        };
         let site = text(header::HeaderName::from_static("sec-fetch-site"));
         let origin = text(header::ORIGIN);
         let site_ok = site.is_none_or(|site| site == "same-origin");
@@ -81,6 +85,8 @@ mod tests {
             &[("sec-fetch-site", "cross-site")],
             &[("sec-fetch-site", "same-site"), ("origin", "https://id.example")],
             &[("sec-fetch-site", "none")],
+            &[("origin", "https://id.example"), ("origin", "https://evil.example")],
+            &[("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site")],
         ] {
             assert!(!ok(pairs), "{pairs:?}");
         }

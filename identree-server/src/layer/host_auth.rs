@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -49,18 +49,22 @@ pub struct HostAuth {
 pub async fn host_auth(State(auth): State<HostAuth>, request: Request, next: Next) -> Response {
     // The proof comes first: whoever fails, however often, holds up nobody who shares the address and succeeds.
     let client = request.extensions().get::<ClientAddress>().copied();
-    let problem = match auth.admit(request).await {
-        Ok(request) => return next.run(request).await,
-        Err(problem) => problem,
+    let mut response = match auth.admit(request).await {
+        Ok(request) => next.run(request).await,
+        Err(problem) => {
+            if problem.status() == StatusCode::UNAUTHORIZED {
+                let reason = if problem.is_stale() { "clock" } else { "credential" };
+                metrics::counter!("identree_auth_failures_total", "reason" => reason).increment(1);
+            }
+            match auth.limits.count_failure(client) {
+                Ok(()) => problem.into_response(),
+                Err(why) => Problem::too_fast(why).into_response(),
+            }
+        }
     };
-    if problem.status() == StatusCode::UNAUTHORIZED {
-        let reason = if problem.is_stale() { "clock" } else { "credential" };
-        metrics::counter!("identree_auth_failures_total", "reason" => reason).increment(1);
-    }
-    match auth.limits.count_failure(client) {
-        Ok(()) => problem.into_response(),
-        Err(why) => Problem::too_fast(why).into_response(),
-    }
+    // What one host is told is nothing for a cache between it and us.
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// One text for an unknown host, a wrong or old secret, and an address that is not this server's.

@@ -4,6 +4,7 @@ pub mod browser;
 pub mod client_ip;
 pub mod cookie;
 pub mod csrf;
+pub mod framing;
 pub mod headers;
 pub mod host_auth;
 pub mod rate_limit;

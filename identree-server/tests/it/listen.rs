@@ -11,8 +11,8 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 /// A listener on loopback; it stops with the value.
-struct Served {
-    address: SocketAddr,
+pub(crate) struct Served {
+    pub(crate) address: SocketAddr,
     stop: watch::Sender<bool>,
 }
 
@@ -22,7 +22,7 @@ impl Drop for Served {
     }
 }
 
-async fn serve(router: Router) -> Served {
+pub(crate) async fn serve(router: Router) -> Served {
     let listener = Listener::plain("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let (address, (stop, stopped)) = (listener.address().unwrap(), watch::channel(false));
     drop(tokio::spawn(listener.serve(router, stopped)));

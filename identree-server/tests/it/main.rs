@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop where it stands")]
 
+mod attacks;
 mod browser;
 mod clock_steps;
 mod events;
@@ -9,10 +10,12 @@ mod health;
 mod host_api;
 mod limits;
 mod listen;
+mod matrix;
 mod metrics;
 mod pages;
 mod process;
 mod sign_in;
+mod smuggling;
 
 use std::sync::Arc;
 
@@ -107,6 +110,15 @@ impl Rig {
     }
 
     async fn with(issuer: &str, public: Option<&str>, caps: Caps, rates: Rates) -> Self {
+        Self::composed((issuer, public), RuleSet::permissive(), caps, rates).await
+    }
+
+    /// Under these rules, in TOML.
+    async fn ruled(rules: &str) -> Self {
+        Self::composed(("http://127.0.0.1:9", None), RuleSet::parse(rules).unwrap(), Caps::default(), UNPACED).await
+    }
+
+    async fn composed((issuer, public): (&str, Option<&str>), rules: RuleSet, caps: Caps, rates: Rates) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default(); // Err: another test was faster
         identree_evidence::traces();
         note(Kind::Master, MASTER);
@@ -122,7 +134,7 @@ impl Rig {
         let hosts = Hosts::load(parts.clone(), MasterSecret::parse(MASTER).unwrap()).await.unwrap();
         let engine = Engine::builder()
             .store(Arc::clone(&store))
-            .policy(RuleSet::permissive())
+            .policy(rules)
             .directory(Arc::clone(&people))
             .clock(clock.clone())
             .entropy(SeededEntropy::new(8))

@@ -187,6 +187,55 @@ async fn signing_in_again_ends_the_session_before() {
     assert_eq!(rig.get("/state", Some(&before)).await.status, StatusCode::UNAUTHORIZED);
 }
 
+/// Session fixation: a cookie that somebody planted in the browser is worth nothing, before signing in and after.
+#[tokio::test]
+async fn a_planted_session_cookie_is_never_adopted() {
+    let provider = Scripted::start().await;
+    let rig = Rig::with_issuer(&provider.issuer, None).await;
+    let planted = format!("identree_session={}", "5".repeat(64));
+    let begun = begin(&rig).await;
+    *provider.token.lock().unwrap() = signed(1, &claims(&provider, &begun));
+    let both = Begun { cookie: format!("{planted}; {}", begun.cookie), ..begun };
+    let answer = back(&rig, &provider, &both).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text());
+    assert!(!answer.header(header::SET_COOKIE).contains(&planted), "a new value, whatever was there");
+    assert_eq!(rig.get("/state", Some(&planted)).await.status, StatusCode::UNAUTHORIZED);
+}
+
+/// Mix-up (RFC 9207): an answer that another provider gave is refused before its code is sent anywhere.
+#[tokio::test]
+async fn an_answer_of_another_provider_is_refused_and_its_code_goes_nowhere() {
+    let provider = Scripted::start().await;
+    let rig = Rig::with_issuer(&provider.issuer, None).await;
+    for issuer in ["https://evil.example", "", &format!("{}/", provider.issuer), &provider.issuer.to_uppercase()] {
+        let begun = begin(&rig).await;
+        *provider.token.lock().unwrap() = signed(1, &claims(&provider, &begun));
+        let query: String = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs([("code", "c"), ("state", &begun.state), ("iss", issuer)])
+            .finish();
+        let answer = rig.get(&format!("/callback?{query}"), Some(&begun.cookie)).await;
+        refused(&rig, &answer, issuer).await;
+        let again = back(&rig, &provider, &begun).await;
+        assert_eq!(again.status, StatusCode::BAD_REQUEST, "{issuer}: the sign-in is used up");
+    }
+}
+
+/// Login CSRF: whoever lures a browser to a callback of their own signs nobody in there.
+#[tokio::test]
+async fn a_callback_begun_in_another_browser_signs_nobody_in() {
+    let provider = Scripted::start().await;
+    let rig = Rig::with_issuer(&provider.issuer, None).await;
+    let attackers = begin(&rig).await;
+    let victims = begin(&rig).await;
+    *provider.token.lock().unwrap() = signed(1, &claims(&provider, &attackers));
+    for cookie in [victims.cookie, "a=b".to_owned(), format!("{}0", attackers.cookie)] {
+        let lured = Begun { state: attackers.state.clone(), nonce: attackers.nonce.clone(), cookie };
+        let answer = back(&rig, &provider, &lured).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+        assert!(!answer.headers.contains_key(header::SET_COOKIE));
+    }
+}
+
 #[tokio::test]
 async fn an_administrator_whose_groups_are_too_old_signs_in_anew_where_questions_would_be_missing() {
     let provider = Scripted::start().await;

@@ -1,0 +1,57 @@
+//! Every route with its methods and who may come: the one list that the attack matrix is made from.
+//!
+//! `tests/it/matrix` compares it with what the source registers, so a route that is missing here fails a test.
+
+/// Who a route lets in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// Anybody: nothing private is told and nothing is decided.
+    Open,
+    /// Anybody on the way to a session: signing in.
+    SignIn,
+    /// A host with its credential.
+    Host,
+    /// A scraper with its token; without one in the configuration there is no such route.
+    Scraper,
+    /// A signed-in person reading what is theirs.
+    Person,
+    /// A signed-in person posting a form of ours.
+    Form,
+}
+
+/// One route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    /// As the router has it.
+    pub path: &'static str,
+    /// The method; `HEAD` goes with each `GET`.
+    pub method: &'static str,
+    /// Who may come.
+    pub door: Door,
+}
+
+const fn route(method: &'static str, path: &'static str, door: Door) -> Route {
+    Route { path, method, door }
+}
+
+/// All of them.
+pub const ROUTES: &[Route] = &[
+    route("POST", "/api/challenge", Door::Host),
+    route("GET", "/api/challenge/{id}", Door::Host),
+    route("DELETE", "/api/challenge/{id}", Door::Host),
+    route("GET", "/", Door::Open),
+    route("GET", "/state", Door::Person),
+    route("GET", "/api/events", Door::Person),
+    route("GET", "/approve/{code}", Door::Person),
+    route("GET", "/approve/{code}/state", Door::Person),
+    route("POST", "/api/challenges/approve", Door::Form),
+    route("POST", "/api/challenges/reject", Door::Form),
+    route("POST", "/signout", Door::Form),
+    route("GET", "/sessions/login", Door::SignIn),
+    route("GET", "/callback", Door::SignIn),
+    route("GET", "/assets/{name}", Door::Open),
+    route("GET", "/metrics", Door::Scraper),
+    route("GET", "/livez", Door::Open),
+    route("GET", "/readyz", Door::Open),
+    route("GET", "/healthz", Door::Open),
+];
