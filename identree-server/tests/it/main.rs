@@ -16,6 +16,7 @@ mod pages;
 mod process;
 mod sign_in;
 mod smuggling;
+mod unit;
 
 use std::sync::Arc;
 
