@@ -15,9 +15,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use url::Url;
 
-use crate::api::HostApi;
 use crate::api::health::Health;
 use crate::api::metrics::{Metrics, MetricsToken};
+use crate::api::{HostApi, Waits};
 use crate::clock_steps;
 use crate::config::{HostSettings, Settings};
 use crate::decision_key::{self, DecisionKeyError};
@@ -29,7 +29,7 @@ use crate::layer::csrf::Csrf;
 use crate::layer::headers::SecurityHeaders;
 use crate::layer::host_auth::HostAuth;
 use crate::layer::rate_limit::RateLimits;
-use crate::listen::{ListenError, Listener};
+use crate::listen::{Admission, Limits, ListenError, Listener};
 use crate::login::{Login, People, Provider, ProviderError, ProviderSettings};
 use crate::parts::Parts;
 use crate::router::{Rooms, router};
@@ -176,8 +176,8 @@ impl Server {
         let telemetry = metrics.as_ref().map(|metrics| metrics.telemetry.clone());
         let authorities = authorities(&settings, [plain.as_ref(), tls.as_ref()])?;
         let router = router(Rooms {
-            hosts: HostApi { engine: engine.clone(), external_url: Arc::clone(&external_url) },
-            host_auth: HostAuth { hosts: hosts.clone(), authorities, limits, clock },
+            hosts: HostApi { engine: engine.clone(), external_url: Arc::clone(&external_url), waits: Waits::default() },
+            host_auth: HostAuth { hosts: hosts.clone(), authorities, limits, clock: Arc::clone(&clock) },
             login: Login {
                 browsers: Browsers::new(&*parts.entropy),
                 parts,
@@ -188,11 +188,14 @@ impl Server {
             },
             web: Web { engine: engine.clone(), provider: Arc::clone(&provider), events },
             health: Health { engine: engine.clone(), provider: Arc::clone(&provider), insecure },
-            csrf: Csrf { origins: Arc::new([external_url.origin().ascii_serialization()]) },
+            csrf: Csrf { origins: Arc::new([external_url.origin().ascii_serialization()]), clock },
             headers: SecurityHeaders { https },
             client_ip: ClientIpLayer { proxies: settings.trusted_proxies.clone() },
             metrics,
         });
+        let exempt = settings.trusted_proxies.and_loopback();
+        let door = Admission::new(Limits { exempt, ..Limits::default() }.within_descriptors());
+        let (plain, tls) = (plain.map(|one| one.behind(door.clone())), tls.map(|one| one.behind(door)));
         Ok(Self { engine, hosts, provider, router, telemetry, plain, tls })
     }
 

@@ -19,7 +19,7 @@ use identree_core::wire::v1::{self, OpenRequest, Reply, Status};
 use identree_core::{Ask, Engine, EngineError};
 use url::Url;
 
-use super::Problem;
+use super::{Problem, Waits};
 use crate::layer::host_auth::AuthenticatedHost;
 
 /// How an [`Actor`] that a host states came in.
@@ -32,6 +32,8 @@ pub struct HostApi {
     pub engine: Engine,
     /// Where people reach the server (`IDENTREE_EXTERNAL_URL`).
     pub external_url: Arc<Url>,
+    /// How many requests of one host may rest here.
+    pub waits: Waits,
 }
 
 pub(super) async fn open(
@@ -68,6 +70,7 @@ pub(super) async fn wait(
     let record = api.own(id, &host).await?;
     let id = record.question().id;
     if record.is_pending() && secs > 0 {
+        let _held = api.waits.hold(&host.name).ok_or_else(|| Problem::too_many_waits().retry_after(WAIT_AGAIN))?;
         let until = api.engine.clock().now() + Duration::from_secs(secs.into());
         api.engine.wait(id, until).await.map_err(problem)?;
     }
@@ -211,6 +214,9 @@ fn problem(error: EngineError) -> Problem {
         }
     }
 }
+
+/// A request that rests ends after 25 s at most.
+const WAIT_AGAIN: Duration = Duration::from_secs(2);
 
 /// A question that ends makes room; how soon, nobody knows.
 const ROOM_AGAIN: Duration = Duration::from_secs(10);

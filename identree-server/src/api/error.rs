@@ -69,6 +69,8 @@ problems! {
     too_many = SERVICE_UNAVAILABLE, v1::Problem::TOO_MANY, "too many questions wait already";
     /// After denials.
     cool_down = TOO_MANY_REQUESTS, v1::Problem::COOL_DOWN, "this user was denied too often on this host";
+    /// More requests of one host than may rest at a time.
+    too_many_waits = TOO_MANY_REQUESTS, "too-many-waits", "too many requests of this host wait already";
     /// Above a rate.
     rate_limited = TOO_MANY_REQUESTS, v1::Problem::RATE_LIMITED, "too many requests";
     /// The store or the signing key does not answer.

@@ -10,6 +10,7 @@ mod challenge;
 mod error;
 pub mod health;
 pub mod metrics;
+mod waits;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -18,6 +19,7 @@ use axum::routing::{get, post};
 
 pub use self::challenge::HostApi;
 pub use self::error::Problem;
+pub use self::waits::Waits;
 use crate::layer::host_auth::{HostAuth, host_auth};
 use crate::layer::rate_limit::RateLimitLayer;
 

@@ -9,6 +9,7 @@ use tracing_subscriber::EnvFilter;
 use super::Done;
 use crate::boot::Server;
 use crate::config::{self, Found, Settings};
+use crate::listen::raise_descriptors;
 
 pub(super) async fn run() -> Done {
     let found = config::read();
@@ -20,6 +21,7 @@ pub(super) async fn run() -> Done {
     for name in found.without_effect() {
         tracing::warn!("{name} is set, but has no effect yet");
     }
+    raise_descriptors();
     let server = Server::boot(settings).await?;
     let (stop, stopped) = watch::channel(false);
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

@@ -3,13 +3,13 @@
 //! Only `X-Forwarded-For` is read, and only where the connection itself comes from a trusted proxy. `Forwarded` and
 //! `X-Real-IP` never are: one list has one meaning.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::http::{HeaderMap, Request};
 use identree_core::text::visible;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use tower::{Layer, Service};
 
 /// The header that each proxy appends the address to that it was called from.
@@ -23,6 +23,16 @@ pub struct PeerAddress(pub SocketAddr);
 /// The client's address: of the connection, or as trusted proxies tell it. IPv4 is never written as IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ClientAddress(pub IpAddr);
+
+impl ClientAddress {
+    /// What one customer has: an IPv4 address, or a /64 of IPv6 (RFC 6177 §2) by its first address.
+    pub fn network(self) -> IpAddr {
+        match self.0 {
+            IpAddr::V4(_) => self.0,
+            IpAddr::V6(long) => Ipv6Addr::from_bits(long.to_bits() & !u128::from(u64::MAX)).into(),
+        }
+    }
+}
 
 /// The proxies whose `X-Forwarded-For` is believed (`IDENTREE_TRUSTED_PROXIES`). None unless told.
 #[derive(Debug, Clone, Default)]
@@ -46,6 +56,16 @@ impl TrustedProxies {
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
+    }
+
+    /// The same, and loopback: whoever comes from there stands for others, or is on this machine already.
+    #[must_use]
+    pub fn and_loopback(&self) -> Self {
+        let loopback = [
+            IpNet::from(IpAddr::V6(Ipv6Addr::LOCALHOST)),
+            IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8)),
+        ];
+        Self(self.0.iter().copied().chain(loopback).collect())
     }
 
     /// The right-most address that is not a trusted proxy's: each proxy vouches only for the entry that it appended itself.

@@ -1,6 +1,7 @@
 //! Requests that change something must come from our own pages: Fetch metadata, Origin, and the session's token.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -8,6 +9,7 @@ use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http_body_util::{BodyExt as _, Limited};
+use identree_core::time::Clock;
 
 use super::sign_in::SignedIn;
 use crate::web::Problem;
@@ -15,11 +17,16 @@ use crate::web::Problem;
 /// The largest form: a reason and a few short fields.
 const MAX_FORM_BYTES: usize = 16 * 1024;
 
+/// A form takes milliseconds; nobody may hold a connection with one.
+const FORM_WITHIN: Duration = Duration::from_secs(10);
+
 /// What the layer needs.
 #[derive(Debug, Clone)]
 pub struct Csrf {
     /// The origins of our own pages (`https://id.example.org`).
     pub origins: Arc<[String]>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// The layer: for `axum::middleware::from_fn_with_state`, inside `sign_in`.
@@ -34,9 +41,12 @@ pub async fn csrf(State(layer): State<Csrf>, request: Request, next: Next) -> Re
         return Problem::signed_out().into_response();
     };
     let (parts, body) = request.into_parts();
-    let Ok(body) = Limited::new(body, MAX_FORM_BYTES).collect().await else {
-        return Problem::too_large().into_response();
+    let arrived = tokio::select! {
+        biased;
+        arrived = Limited::new(body, MAX_FORM_BYTES).collect() => arrived,
+        () = layer.clock.sleep_until(layer.clock.now() + FORM_WITHIN) => return Problem::too_slow().into_response(),
     };
+    let Ok(body) = arrived else { return Problem::too_large().into_response() };
     let body = body.to_bytes();
     let mut tokens = url::form_urlencoded::parse(&body).filter(|(key, _)| key == "csrf_token");
     let proven = matches!((tokens.next(), tokens.next()), (Some((_, token)), None) if signed_in.csrf.matches(&token));
@@ -68,7 +78,8 @@ mod tests {
 
     #[test]
     fn only_our_own_pages_may_post() {
-        let csrf = Csrf { origins: Arc::new(["https://id.example".to_owned()]) };
+        let clock = Arc::new(identree_core::time::ManualClock::default());
+        let csrf = Csrf { origins: Arc::new(["https://id.example".to_owned()]), clock };
         let ok = |pairs: &[(&'static str, &'static str)]| {
             let mut headers = HeaderMap::new();
             for (name, value) in pairs {

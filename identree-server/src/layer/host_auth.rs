@@ -18,6 +18,7 @@ use super::client_ip::ClientAddress;
 use super::rate_limit::RateLimits;
 use crate::api::Problem;
 use crate::hosts::{Host, Hosts};
+use crate::listen::Standing;
 
 /// A body takes milliseconds. Nothing is known of its sender before it is here, so nobody may hold a connection with it.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
@@ -117,6 +118,9 @@ impl HostAuth {
                 credential::WINDOW_SECS
             );
             return Err(Problem::stale_request().with_detail(detail));
+        }
+        if let Some(standing) = parts.extensions.get::<Standing>() {
+            standing.prove();
         }
         parts.extensions.insert(AuthenticatedHost { name: claimed.host, host });
         Ok(Request::from_parts(parts, Body::from(body)))

@@ -13,6 +13,7 @@ use identree_core::actor::Actor;
 
 use super::browser::Browsers;
 use super::cookie::{Cookie, Cookies};
+use crate::listen::Standing;
 use crate::session::{CsrfToken, Session, Sessions};
 
 /// The person at the browser, from their session. An extractor.
@@ -46,6 +47,9 @@ pub async fn sign_in(State(layer): State<SignInLayer>, mut request: Request, nex
         match found {
             Ok(Some(session)) => {
                 let (actor, csrf) = (session.actor.clone(), session.csrf.clone());
+                if let Some(standing) = request.extensions().get::<Standing>() {
+                    standing.prove();
+                }
                 request.extensions_mut().insert(SignedIn { actor, csrf, session });
             }
             Ok(None) => {}

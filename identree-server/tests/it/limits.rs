@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Full};
 use identree_core::actor::{Actor, Strength};
 use identree_core::engine::{Caps, CoolDown, Vote};
 use identree_core::id::HostName;
@@ -12,7 +13,7 @@ use identree_core::time::Clock as _;
 use identree_core::wire::v1;
 use identree_server::layer::rate_limit::{Rate, Rates};
 
-use crate::{Answer, Host, PROXY, Rig, name, question};
+use crate::{Answer, Host, MOST_WAITS, ORIGIN, PROXY, Rig, name, question};
 
 const CAPS: Caps = Caps {
     per_requester: 2,
@@ -189,4 +190,45 @@ async fn an_address_is_the_client_s_own_only_as_a_trusted_proxy_tells_it() {
     };
     assert_eq!(let_through(50, within).await, 7, "a /64 is one client");
     assert_eq!(visit(PROXY, "2001:db8:1:3::1".to_owned()).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_host_holds_so_many_requests_and_no_more() {
+    let rig = Rig::new().await;
+    let web2 = another(&rig, "web2").await;
+    let id = rig.ask(1).await.challenge_id;
+    let other: v1::Reply = ask(&rig, &web2, "bob", 2).await.json();
+    let wait = |host: &Host, id| rig.send(host.call(&rig.clock, "GET", &format!("/api/challenge/{id}?wait=25")));
+    let mut held: Vec<_> = (0..MOST_WAITS).map(|_| Box::pin(wait(&rig.host, id))).collect();
+    for one in &mut held {
+        assert!(futures_now(one).is_none(), "it rests");
+    }
+    assert_eq!(limited(&wait(&rig.host, id).await), (429, "too-many-waits".to_owned(), 2));
+    assert!(futures_now(&mut Box::pin(wait(&web2, other.challenge_id))).is_none(), "another host rests on");
+    held.pop(); // whoever hangs up makes room
+    assert!(futures_now(&mut Box::pin(wait(&rig.host, id))).is_none());
+}
+
+/// The result, if it is there at once.
+fn futures_now<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::Pin::new(future).poll(&mut context) {
+        std::task::Poll::Ready(done) => Some(done),
+        std::task::Poll::Pending => None,
+    }
+}
+
+#[tokio::test]
+async fn a_form_that_never_ends_holds_no_connection() {
+    let rig = Rig::new().await;
+    let (cookie, _) = rig.session("ann").await;
+    let endless = Full::<Bytes>::from("csrf_token=").with_trailers(std::future::pending());
+    let request = Request::post("/signout").header(header::COOKIE, cookie).header(header::ORIGIN, ORIGIN);
+    let request = request.body(Body::new(endless)).unwrap();
+    let (answer, ()) = tokio::join!(rig.send(request), async {
+        tokio::task::yield_now().await; // the form is waited for with its deadline before the clock moves
+        rig.clock.advance(Duration::from_secs(10));
+    });
+    assert_eq!(answer.status, StatusCode::REQUEST_TIMEOUT);
+    assert!(answer.text().contains("That took too long"), "{}", answer.text());
 }

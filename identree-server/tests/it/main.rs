@@ -36,8 +36,8 @@ use identree_core::store::{Batch, Journal as _, MemoryStore, Page, Store};
 use identree_core::time::{Clock, ManualClock};
 use identree_core::wire::v1;
 use identree_evidence::{Kind, secret as note};
-use identree_server::api::HostApi;
 use identree_server::api::health::Health;
+use identree_server::api::{HostApi, Waits};
 use identree_server::hosts::Hosts;
 use identree_server::layer::browser::Browsers;
 use identree_server::layer::client_ip::{ClientIpLayer, PeerAddress, TrustedProxies};
@@ -59,6 +59,8 @@ const ORIGIN: &str = "http://127.0.0.1:8090";
 const AUTHORITY: &str = "127.0.0.1:8090";
 const MASTER: &str = "the master secret of the tests of the routes";
 const CLIENT_SECRET: &str = "the client secret of the tests of the routes";
+/// How many requests of one host may rest here.
+const MOST_WAITS: u32 = 20;
 /// A test asks as fast as it likes, unless it is about how fast one may ask.
 const UNPACED: Rates = Rates { per_host: None, per_user: None, per_browser: None, per_address: None };
 /// The one proxy whose word on a client's address counts.
@@ -157,7 +159,11 @@ impl Rig {
         let (sessions, cookies) = (Sessions::new(parts.clone()), Cookies::new(false));
         let events = Events::start(&engine, sessions.clone());
         let router = router(Rooms {
-            hosts: HostApi { engine: engine.clone(), external_url: Arc::new(Url::parse(ORIGIN).unwrap()) },
+            hosts: HostApi {
+                engine: engine.clone(),
+                external_url: Arc::new(Url::parse(ORIGIN).unwrap()),
+                waits: Waits::at_most(MOST_WAITS),
+            },
             host_auth: HostAuth {
                 hosts: hosts.clone(),
                 clock: Arc::clone(&parts.clock),
@@ -174,7 +180,7 @@ impl Rig {
             },
             web: Web { engine: engine.clone(), provider: Arc::clone(&provider), events },
             health: Health { engine: engine.clone(), provider, insecure: Arc::new([]) },
-            csrf: Csrf { origins: Arc::new([ORIGIN.to_owned()]) },
+            csrf: Csrf { origins: Arc::new([ORIGIN.to_owned()]), clock: Arc::clone(&parts.clock) },
             headers: SecurityHeaders { https: false },
             client_ip: ClientIpLayer { proxies: TrustedProxies::parse([PROXY]).unwrap() },
             metrics: None,

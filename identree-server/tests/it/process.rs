@@ -203,3 +203,41 @@ fn a_damaged_file_stops_the_start_with_its_name_and_a_remedy() {
     broken("identree.db", &"not a database ".repeat(100));
     broken("decision.key", "not a key\n");
 }
+
+#[test]
+fn with_few_descriptors_new_connections_are_turned_away_and_who_waits_is_answered() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path();
+    let few = "ulimit -n 64 && exec \"$IDENTREE\" \"$0\"";
+    let environment: Vec<_> = identree(data).get_envs().map(|(k, v)| (k.to_owned(), v.unwrap().to_owned())).collect();
+    let mut shell = Command::new("/bin/sh");
+    shell.env_clear().envs(environment).env("IDENTREE", env!("CARGO_BIN_EXE_identree")).args(["-c", few]);
+    let server = started(shell, data);
+    let secret = added(data, "web1");
+    let body = until(201, || send(&server.address, &secret, "POST", CHALLENGES, &question(1)));
+    let target = format!("{CHALLENGES}/{}", serde_json::from_str::<Reply>(&body).unwrap().challenge_id);
+    let (address, held, path) = (server.address.clone(), secret.clone(), format!("{target}?wait=25"));
+    let waiting = std::thread::spawn(move || send(&address, &held, "GET", &path, ""));
+    until(200, || send(&server.address, &secret, "GET", &format!("{target}?wait=1"), ""));
+
+    let crowd: Vec<_> = (0..200).map(|_| TcpStream::connect(&server.address).unwrap()).collect();
+    let turned_away = crowd.iter().filter(|stream| {
+        stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        // 503, or the end; the others are let in and hear nothing.
+        (&mut &**stream).read(&mut [0; 64]).is_ok()
+    });
+    assert!(turned_away.count() >= 200 - 32);
+    assert!(verb(data, &["list-hosts"]).status.success(), "the database has its own");
+    drop(crowd);
+    let free = || {
+        let mut stream = TcpStream::connect(&server.address).unwrap();
+        let mut answer = String::new();
+        let _ = write!(stream, "GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let _ = stream.read_to_string(&mut answer); // Err: turned away
+        if answer.starts_with("HTTP/1.1 200") { (200, answer) } else { (503, answer) }
+    };
+    until(200, free);
+    let (status, _) = send(&server.address, &secret, "DELETE", &target, "");
+    let (waited, reply) = waiting.join().unwrap();
+    assert_eq!((status, waited, serde_json::from_str::<Reply>(&reply).unwrap().status), (200, 200, Status::Cancelled));
+}

@@ -5,7 +5,7 @@ mod quota;
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -111,7 +111,7 @@ impl RateLimits {
             ("browser_rate", self.0.browsers.count(browser))
         } else {
             let client = request.get::<ClientAddress>();
-            ("address_rate", client.map_or(Ok(()), |client| self.0.visitors.count(&network(*client))))
+            ("address_rate", client.map_or(Ok(()), |client| self.0.visitors.count(&client.network())))
         };
         counted.map_err(|wait| rejected(limit, wait))
     }
@@ -121,7 +121,7 @@ impl RateLimits {
     /// # Errors
     /// [`Rejection`] above the rate.
     pub fn count_failure(&self, client: Option<ClientAddress>) -> Result<(), Rejection> {
-        let counted = client.map_or(Ok(()), |client| self.0.failures.count(&network(client)));
+        let counted = client.map_or(Ok(()), |client| self.0.failures.count(&client.network()));
         counted.map_err(|wait| rejected("failure_rate", wait))
     }
 }
@@ -129,14 +129,6 @@ impl RateLimits {
 fn rejected(limit: &'static str, wait: Duration) -> Rejection {
     metrics::counter!("identree_rate_limit_rejections_total", "limit" => limit).increment(1);
     Rejection { wait }
-}
-
-/// One customer has one IPv4 address, or a /64 of IPv6 (RFC 6177 §2).
-fn network(ClientAddress(address): ClientAddress) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(long) => Ipv6Addr::from_bits(long.to_bits() & !u128::from(u64::MAX)).into(),
-    }
 }
 
 /// How a refusal looks.

@@ -1,5 +1,10 @@
 //! The listeners: plain and TLS, one hyper connection each, stopped gracefully.
 
+mod admission;
+mod patient;
+
+use std::fs::File;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -7,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::{Extension, Router};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use rustls::pki_types::pem::PemObject as _;
@@ -19,10 +24,13 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tower::Layer as _;
 
+use self::admission::Full;
+pub use self::admission::{Admission, Limits, Standing, raise_descriptors};
+use self::patient::Patient;
 use crate::layer::client_ip::PeerAddress;
 
-/// A client that has not sent its headers, or finished its handshake, by then is dropped.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to wait after a connection could not be accepted.
+const PAUSE: Duration = Duration::from_millis(50);
 /// How long requests under way may take to finish when the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -53,6 +61,7 @@ pub enum ListenError {
 pub struct Listener {
     tcp: TcpListener,
     tls: Option<TlsAcceptor2>,
+    door: Admission,
 }
 
 /// `TlsAcceptor` without a `Debug` of its own.
@@ -71,7 +80,7 @@ impl Listener {
     /// # Errors
     /// [`ListenError::Bind`].
     pub async fn plain(address: SocketAddr) -> Result<Self, ListenError> {
-        Ok(Self { tcp: bind(address).await?, tls: None })
+        Ok(Self { tcp: bind(address).await?, tls: None, door: Admission::default() })
     }
 
     /// Listens with TLS 1.2 and 1.3.
@@ -80,7 +89,11 @@ impl Listener {
     /// [`ListenError`].
     pub async fn tls(address: SocketAddr, certificate: &Path, key: &Path) -> Result<Self, ListenError> {
         let config = tls_config(certificate, key)?;
-        Ok(Self { tcp: bind(address).await?, tls: Some(TlsAcceptor2(TlsAcceptor::from(Arc::new(config)))) })
+        Ok(Self {
+            tcp: bind(address).await?,
+            tls: Some(TlsAcceptor2(TlsAcceptor::from(Arc::new(config)))),
+            door: Admission::default(),
+        })
     }
 
     /// Listens on a socket that is bound already, with TLS where a certificate and its key are given.
@@ -89,7 +102,11 @@ impl Listener {
     /// [`ListenError::Pem`].
     pub fn on(tcp: TcpListener, files: Option<(&Path, &Path)>) -> Result<Self, ListenError> {
         let config = files.map(|(certificate, key)| tls_config(certificate, key)).transpose()?;
-        Ok(Self { tcp, tls: config.map(|config| TlsAcceptor2(TlsAcceptor::from(Arc::new(config)))) })
+        Ok(Self {
+            tcp,
+            tls: config.map(|config| TlsAcceptor2(TlsAcceptor::from(Arc::new(config)))),
+            door: Admission::default(),
+        })
     }
 
     /// The address really bound, and as a URL of a client on this machine.
@@ -105,30 +122,65 @@ impl Listener {
         if self.tls.is_some() { "https" } else { "http" }
     }
 
+    /// The same listener behind this door; each listener has one of its own unless told.
+    #[must_use]
+    pub fn behind(mut self, door: Admission) -> Self {
+        self.door = door;
+        self
+    }
+
     /// Serves until `stop` turns true, then lets requests under way finish for at most ten seconds.
     pub async fn serve(self, router: Router, mut stop: watch::Receiver<bool>) {
         let graceful = GracefulShutdown::new();
         let mut stopped = pin!(async move { stop.wait_for(|stop| *stop).await.map(|_| ()) });
+        let mut spare = spare();
         loop {
-            let stream = tokio::select! {
+            let accepted = tokio::select! {
                 _ = &mut stopped => break,
                 accepted = self.tcp.accept() => accepted,
             };
-            match stream {
-                Ok((stream, peer)) => {
-                    let (router, tls, watcher) = (router.clone(), self.tls.clone(), graceful.watcher());
-                    tokio::spawn(async move { connection((stream, peer), tls, router, watcher).await });
-                }
+            match accepted {
+                Ok((stream, peer)) => match self.door.admit(peer.ip()) {
+                    Ok(standing) => {
+                        let guest = Guest { peer, standing, limits: self.door.limits().clone() };
+                        let (router, tls, watcher) = (router.clone(), self.tls.clone(), graceful.watcher());
+                        tokio::spawn(async move { connection(stream, guest, tls, router, watcher).await });
+                    }
+                    Err(Full) => self.turn_away(stream),
+                },
                 Err(error) => {
                     // Out of descriptors, or a client that left already: go on, but never in a tight loop.
                     tracing::warn!(error = &error as &dyn std::error::Error, "a connection could not be accepted");
-                    nap(Duration::from_millis(50)).await;
+                    if spare.take().is_some() {
+                        // The descriptor kept for this moment takes one client from the queue, to be turned away at once.
+                        if let Ok(Ok((stream, _))) = tokio::time::timeout(PAUSE, self.tcp.accept()).await {
+                            self.turn_away(stream);
+                        }
+                    }
+                    nap(PAUSE).await;
+                    spare = self::spare();
                 }
             }
         }
         drop(self.tcp);
         let _ = tokio::time::timeout(STOP_TIMEOUT, graceful.shutdown()).await;
     }
+
+    /// Ends a connection at once: with a word where no handshake stands in between.
+    fn turn_away(&self, stream: TcpStream) {
+        const BUSY: &[u8] =
+            b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 2\r\nContent-Length: 0\r\n\r\n";
+        if self.tls.is_none()
+            && let Ok(mut stream) = stream.into_std()
+        {
+            let _ = stream.write(BUSY); // it never waits, and who does not get it sees the connection close
+        }
+    }
+}
+
+/// A descriptor to give away when there are no others.
+fn spare() -> Option<File> {
+    File::open("/dev/null").ok()
 }
 
 #[expect(clippy::disallowed_methods, reason = "a pause after a failed accept is no matter of the domain's time")]
@@ -136,35 +188,41 @@ async fn nap(pause: Duration) {
     tokio::time::sleep(pause).await;
 }
 
-async fn connection(
-    (stream, peer): (TcpStream, SocketAddr),
-    tls: Option<TlsAcceptor2>,
-    router: Router,
-    watcher: Watcher,
-) {
+/// One who was let in.
+struct Guest {
+    peer: SocketAddr,
+    standing: Standing,
+    limits: Arc<Limits>,
+}
+
+async fn connection(stream: TcpStream, guest: Guest, tls: Option<TlsAcceptor2>, router: Router, watcher: Watcher) {
     let _ = stream.set_nodelay(true);
+    let stream = Patient::new(stream, guest.limits.write);
     match tls {
-        None => talk(stream, peer, router, watcher).await,
-        Some(TlsAcceptor2(acceptor)) => match tokio::time::timeout(HEADER_TIMEOUT, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => talk(stream, peer, router, watcher).await,
-            Ok(Err(error)) => tracing::debug!(error = &error as &dyn std::error::Error, "a TLS handshake failed"),
-            Err(_) => tracing::debug!("a TLS handshake took too long"),
-        },
+        None => talk(stream, guest, router, watcher).await,
+        Some(TlsAcceptor2(acceptor)) => {
+            match tokio::time::timeout(guest.limits.handshake, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => talk(stream, guest, router, watcher).await,
+                Ok(Err(error)) => tracing::debug!(error = &error as &dyn std::error::Error, "a TLS handshake failed"),
+                Err(_) => tracing::debug!("a TLS handshake took too long"),
+            }
+        }
     }
 }
 
 async fn talk(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    peer: SocketAddr,
+    guest: Guest,
     router: Router,
     watcher: Watcher,
 ) {
-    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(32 * 1024);
-    let service = Extension(PeerAddress(peer)).layer(router);
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).into_owned();
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(guest.limits.head).max_buf_size(32 * 1024);
+    let known = (Extension(PeerAddress(guest.peer)), Extension(guest.standing));
+    let service = TowerToHyperService::new(known.layer(router));
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
     if let Err(error) = watcher.watch(connection).await {
-        tracing::debug!(error, "a connection ended early");
+        tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended early");
     }
 }
 
