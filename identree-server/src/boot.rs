@@ -20,6 +20,7 @@ use crate::api::metrics::{Metrics, MetricsToken};
 use crate::api::{HostApi, Waits};
 use crate::clock_steps;
 use crate::config::{HostSettings, Settings};
+use crate::data_lock::{DataLock, DataLockError};
 use crate::decision_key::{self, DecisionKeyError};
 use crate::hosts::Hosts;
 use crate::layer::browser::Browsers;
@@ -62,6 +63,9 @@ pub enum BootError {
     /// The store cannot be read.
     #[error("the database could not be read")]
     Store(#[from] StoreError),
+    /// Another server has the data directory.
+    #[error(transparent)]
+    DataLock(#[from] DataLockError),
     /// The decision key cannot be used.
     #[error(transparent)]
     DecisionKey(#[from] DecisionKeyError),
@@ -97,6 +101,7 @@ pub struct Server {
     telemetry: Option<Telemetry>,
     plain: Option<Listener>,
     tls: Option<Listener>,
+    _lock: Option<DataLock>,
 }
 
 impl Server {
@@ -118,11 +123,14 @@ impl Server {
         listeners: (Option<Listener>, Option<Listener>),
     ) -> Result<Self, BootError> {
         check_dir(&settings.data_dir)?;
+        let lock = DataLock::take(&settings.data_dir)?;
         let store = Arc::new(SqliteStore::open(&settings.database).await?);
-        Self::boot_over(settings, listeners, store).await
+        let server = Self::boot_over(settings, listeners, store).await?;
+        Ok(Self { _lock: Some(lock), ..server })
     }
 
-    /// The same over a store that is open already, whatever the settings say of the database.
+    /// The same over a store that is open already, whatever the settings say of the database. That nobody else serves it is
+    /// for the caller to know.
     ///
     /// # Errors
     /// [`BootError`] says what is wrong and how to mend it.
@@ -196,7 +204,7 @@ impl Server {
         let exempt = settings.trusted_proxies.and_loopback();
         let door = Admission::new(Limits { exempt, ..Limits::default() }.within_descriptors());
         let (plain, tls) = (plain.map(|one| one.behind(door.clone())), tls.map(|one| one.behind(door)));
-        Ok(Self { engine, hosts, provider, router, telemetry, plain, tls })
+        Ok(Self { engine, hosts, provider, router, telemetry, plain, tls, _lock: None })
     }
 
     /// The engine.

@@ -6,6 +6,7 @@ pub mod cli;
 pub mod client_conf;
 mod clock_steps;
 pub mod config;
+pub mod data_lock;
 pub mod decision_key;
 #[cfg(feature = "dev-idp")]
 pub mod devidp;

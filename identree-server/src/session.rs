@@ -195,6 +195,13 @@ impl Sessions {
                     Ok(()) => revision += 1,
                     // Another request of this session was faster, or the session was ended: look again which.
                     Err(StoreError::Conflict) => continue,
+                    // The session is alive as read; on a full disk people still see what stands.
+                    Err(StoreError::Unavailable(error)) => {
+                        tracing::warn!(
+                            error = &*error as &dyn std::error::Error,
+                            "a session's last use could not be noted"
+                        );
+                    }
                     Err(other) => return Err(other),
                 }
             }

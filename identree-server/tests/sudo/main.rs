@@ -7,6 +7,7 @@ mod answers;
 mod hosts;
 mod outage;
 mod person;
+mod provider;
 mod rules;
 #[path = "../../../identree-pam/tests/e2e/sandbox.rs"]
 #[expect(dead_code, reason = "the helper's own tests use all of it")]

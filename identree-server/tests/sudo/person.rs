@@ -9,6 +9,7 @@ use identree_evidence::{Kind, secret as note};
 
 use crate::PATIENCE;
 
+#[derive(Clone)]
 pub(crate) struct Person {
     origin: String,
     cookies: BTreeMap<String, String>,
@@ -71,14 +72,26 @@ impl Person {
         self.press("/api/challenges/reject", question, reason);
     }
 
+    /// What every form of this person carries, from a page that has one.
+    pub(crate) fn token(page: &str) -> String {
+        let token = hidden(page, "csrf_token");
+        note(Kind::Csrf, token);
+        token.to_owned()
+    }
+
+    /// Sends a form of one of our pages and gives the answer's status; an error if the connection dies.
+    pub(crate) fn try_post(&mut self, path: &str, fields: &[(&str, &str)]) -> std::io::Result<u16> {
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let url = format!("{}{path}", self.origin);
+        self.try_send("POST", &url, &body).map(|page| page.status)
+    }
+
     fn press(&mut self, action: &str, question: &str, reason: &str) {
         let page = self.read(question);
         assert!(page.contains(action), "{page}");
-        let (token, id) = (hidden(&page, "csrf_token"), hidden(&page, "challenge_id"));
-        note(Kind::Csrf, token);
-        let fields = [("csrf_token", token), ("challenge_id", id), ("reason", reason)];
-        let answer = self.post(&format!("{}{action}", self.origin), &fields);
-        assert_eq!(answer.status, 303, "{}", answer.body);
+        let (token, id) = (Self::token(&page), hidden(&page, "challenge_id"));
+        let fields = [("csrf_token", &*token), ("challenge_id", id), ("reason", reason)];
+        assert_eq!(self.try_post(action, &fields).unwrap(), 303);
     }
 
     fn get(&mut self, url: &str) -> Page {
@@ -90,8 +103,12 @@ impl Person {
         self.send("POST", url, &body)
     }
 
-    /// HTTP/1.0: the answer ends with the connection.
     fn send(&mut self, method: &str, url: &str, body: &str) -> Page {
+        self.try_send(method, url, body).unwrap()
+    }
+
+    /// HTTP/1.0: the answer ends with the connection.
+    fn try_send(&mut self, method: &str, url: &str, body: &str) -> std::io::Result<Page> {
         let (authority, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
         let own = self.origin.strip_prefix("http://") == Some(authority);
         let mut head = format!("{method} /{path} HTTP/1.0\r\nHost: {authority}\r\n");
@@ -103,12 +120,12 @@ impl Person {
             write!(head, "Origin: http://{authority}\r\nContent-Length: {}\r\n", body.len()).unwrap();
             head.push_str("Content-Type: application/x-www-form-urlencoded\r\n");
         }
-        let mut stream = TcpStream::connect(authority).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.write_all(format!("{head}\r\n{body}").as_bytes()).unwrap();
+        let mut stream = TcpStream::connect(authority)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(format!("{head}\r\n{body}").as_bytes())?;
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        stream.read_to_string(&mut answer)?;
+        let (head, body) = answer.split_once("\r\n\r\n").ok_or(std::io::ErrorKind::UnexpectedEof)?;
         let mut page =
             Page { status: head.split(' ').nth(1).unwrap().parse().unwrap(), location: None, body: body.to_owned() };
         for (name, value) in head.lines().filter_map(|line| line.split_once(": ")) {
@@ -123,7 +140,7 @@ impl Person {
                 self.cookies.insert(name.to_owned(), value.to_owned());
             }
         }
-        page
+        Ok(page)
     }
 }
 

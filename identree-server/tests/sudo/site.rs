@@ -1,36 +1,25 @@
 //! One installation: `identree serve` on loopback ports of its own, with SQLite, TLS and one registered host.
 
 use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::Once;
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, LazyLock, Once};
 
 use identree_core::challenge::{ChallengeRecord, Settled, State};
-use identree_core::id::UserName;
-use identree_core::rng::OsEntropy;
-use identree_core::secret::Secret;
 use identree_core::store::{ChallengeFilter, Challenges as _, Journal as _, Page, SqliteStore};
-use identree_core::time::SystemClock;
 use identree_evidence::{Kind, secret as note};
-use identree_server::devidp::{Client, DevProvider, Persona};
+use identree_server::devidp::Persona;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::runtime::Runtime;
 
 use crate::PATIENCE;
 use crate::person::Person;
+use crate::provider::{CLIENT_SECRET, RUNTIME, free_port, own_address, provide};
 use crate::sandbox::{Helper, Sandbox, Stack};
 
 const MASTER: &str = "the master secret of this test only";
-const CLIENT_SECRET: &str = "the client secret of this test only";
-
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime")
-});
 
 pub(crate) struct Site {
     folder: tempfile::TempDir,
@@ -217,38 +206,6 @@ fn state(record: &ChallengeRecord) -> &'static str {
             Settled::Refused { .. } => "refused",
         },
     }
-}
-
-/// Outgoing connections never take a port of these addresses: they come from 127.0.0.1.
-fn own_address() -> String {
-    static NEXT: AtomicU8 = AtomicU8::new(1);
-    let [_, _, high, low] = std::process::id().to_be_bytes();
-    format!("127.{}.{high}.{low}", NEXT.fetch_add(1, Ordering::Relaxed))
-}
-
-fn free_port(address: &str) -> (TcpListener, u16) {
-    let listener = TcpListener::bind((address, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    (listener, port)
-}
-
-/// The development provider, until the sender is dropped.
-fn provide(listener: TcpListener, issuer: &str, callback: &str) -> tokio::sync::oneshot::Sender<()> {
-    let client = Client {
-        id: "identree".into(),
-        secret: Secret::new(CLIENT_SECRET.into()),
-        redirect_uris: vec![callback.parse().unwrap()],
-    };
-    let people = Persona::cast(UserName::parse("ann").unwrap());
-    let parts = (Arc::new(SystemClock) as _, Arc::new(OsEntropy) as _);
-    let provider = DevProvider::new(&issuer.parse().unwrap(), client, people, parts).unwrap();
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    listener.set_nonblocking(true).unwrap();
-    RUNTIME.spawn(async move {
-        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-        provider.serve(listener, async move { drop(stopped.await) }).await
-    });
-    stop
 }
 
 /// A throw-away authority and the server's certificate.

@@ -86,7 +86,7 @@ impl Store for SqliteStore {
         self.writer.sweep(now, settled_before, limit).await
     }
 
-    /// Reads, and writes the file's header anew, so that a full disk shows.
+    /// Reads and writes, after a failure as much as a question takes, so that a full disk shows.
     async fn probe(&self) -> Result<(), StoreError> {
         self.pool.acquire().await.map_err(error::store)?;
         self.writer.commit(Write::probe()).await

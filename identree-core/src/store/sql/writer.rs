@@ -18,6 +18,13 @@ const GROUP: usize = 256;
 /// At most this many wait; further callers wait to be let in.
 const QUEUE: usize = 1024;
 
+/// The least write there is.
+const PROBE: &str = "UPDATE seaql_migrations SET applied_at = applied_at";
+/// As many pages as a question takes with its event: what needs less may still find room on a disk where no question does.
+const PROBE_ROOM: &str = "INSERT INTO documents (collection, key, revision, bytes)
+    VALUES ('probe', 'room', 1, randomblob(40000))
+    ON CONFLICT (collection, key) DO UPDATE SET revision = revision + 1, bytes = randomblob(40000)";
+
 /// The way to the writing task.
 #[derive(Debug, Clone)]
 pub(super) struct Writer {
@@ -44,7 +51,7 @@ impl Writer {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let (count, transactions) = watch::channel(0);
         tokio::spawn(checkpoint::run(transactions.clone(), pool));
-        tokio::spawn(Task { options, connection: Some(connection), count }.run(queue));
+        tokio::spawn(Task { options, connection: Some(connection), count, ailing: false }.run(queue));
         Self { jobs, transactions }
     }
 
@@ -75,6 +82,8 @@ struct Task {
     /// None after an error: what state a failed connection is in is not worth finding out.
     connection: Option<SqliteConnection>,
     count: watch::Sender<u64>,
+    /// A transaction failed, and no probe has gone through since.
+    ailing: bool,
 }
 
 impl Task {
@@ -119,6 +128,7 @@ impl Task {
             }
             Err(error) => {
                 tracing::error!(%error, batches = replies.len(), "a transaction failed; nothing of it is acknowledged");
+                self.ailing = true;
                 let (corrupt, shared) = (error::is_corrupt(&error), Shared(Arc::new(error)));
                 for reply in replies {
                     let _ = reply.send(Err(error::told(corrupt, shared.clone())));
@@ -144,9 +154,10 @@ impl Task {
         if admitted.contains(&true) {
             statements::apply(&mut transaction, &net, &events).await?;
             if probe {
-                sqlx::query("UPDATE seaql_migrations SET applied_at = applied_at").execute(&mut *transaction).await?;
+                sqlx::query(if self.ailing { PROBE_ROOM } else { PROBE }).execute(&mut *transaction).await?;
             }
             transaction.commit().await?;
+            self.ailing &= !probe;
             self.count.send_modify(|count| *count += 1);
         } else {
             transaction.rollback().await?;

@@ -1,0 +1,251 @@
+//! One installation: a data directory, the development provider, and `identree serve` as often as the test wants it.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+
+use identree_core::audit::AuditEvent;
+use identree_core::challenge::ChallengeRecord;
+use identree_core::credential::HostSecret;
+use identree_core::grant::KeyRing;
+use identree_core::id::{ChallengeId, HostName};
+use identree_core::store::{ChallengeFilter, Challenges as _, Journal as _, Page, SqliteStore};
+use identree_evidence::{Kind, secret as note};
+use identree_server::devidp::Persona;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::PATIENCE;
+use crate::host::Host;
+use crate::person::Person;
+use crate::provider::{CLIENT_SECRET, RUNTIME, free_port, own_address, provide};
+
+const MASTER: &str = "the master secret of this test only";
+
+pub(crate) struct Place {
+    folder: tempfile::TempDir,
+    address: String,
+    port: u16,
+    issuer: String,
+    pub(crate) settings: Vec<(&'static str, String)>,
+    _provider: tokio::sync::oneshot::Sender<()>,
+}
+
+/// The process and what it says; killed when dropped.
+pub(crate) struct Serving {
+    child: Child,
+    log: Receiver<String>,
+    said: String,
+}
+
+impl Place {
+    /// An empty data directory. The caps and rates are out of the way: here one person asks thousands of questions.
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("data")).unwrap();
+        let address = own_address();
+        let (provider, at) = free_port(&address);
+        let (_, port) = free_port(&address);
+        let issuer = format!("http://{address}:{at}");
+        let stop = provide(provider, &issuer, &format!("http://{address}:{port}/callback"));
+        let settings = [
+            ("IDENTREE_MAX_PENDING", "1000000"),
+            ("IDENTREE_MAX_PENDING_PER_HOST", "1000000"),
+            ("IDENTREE_MAX_PENDING_PER_USER", "1000000"),
+            ("IDENTREE_DENIAL_COOLDOWN", "0s"),
+            ("IDENTREE_RATE_PER_HOST", "0"),
+            ("IDENTREE_RATE_PER_USER", "0"),
+            ("IDENTREE_RATE_PER_ADDRESS", "0"),
+            ("IDENTREE_CHALLENGE_TTL", "10m"),
+        ];
+        let settings = settings.map(|(name, value)| (name, value.to_owned())).to_vec();
+        Self { folder, address, port, issuer, settings, _provider: stop }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.path("data")
+    }
+
+    pub(crate) fn authority(&self) -> String {
+        format!("{}:{}", self.address, self.port)
+    }
+
+    /// `identree` on this data directory. The wrapper stands before the program's name and becomes the program: `strace`,
+    /// `unshare` and the like.
+    fn command(&self, wrapper: &[&str], arguments: &[&str]) -> Command {
+        note(Kind::Master, MASTER);
+        note(Kind::Client, CLIENT_SECRET);
+        let mut words = wrapper.iter().copied().chain([env!("CARGO_BIN_EXE_identree")]);
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words).args(arguments).env_clear().stdin(Stdio::null());
+        command
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("IDENTREE_TOML_CONFIG_FILE", self.path("none.toml"))
+            .env("IDENTREE_DATA_DIR", self.data())
+            .env("IDENTREE_LOG_LEVEL", identree_evidence::log_level())
+            .env("IDENTREE_SHARED_SECRET", MASTER)
+            .env("IDENTREE_EXTERNAL_URL", format!("http://{}", self.authority()))
+            .env("IDENTREE_LISTEN_ADDR", self.authority())
+            .env("IDENTREE_OIDC_ISSUER_URL", &self.issuer)
+            .env("IDENTREE_OIDC_CLIENT_ID", "identree")
+            .env("IDENTREE_OIDC_CLIENT_SECRET", CLIENT_SECRET)
+            .env("IDENTREE_ADMIN_GROUPS", Persona::ADMIN_GROUP)
+            .envs(self.settings.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Starts the server, which may fail.
+    pub(crate) fn start(&self, wrapper: &[&str]) -> Serving {
+        Serving::spawn(&mut self.command(wrapper, &["serve"]))
+    }
+
+    /// Starts a second server on the same data, at another address.
+    pub(crate) fn start_beside(&self) -> Serving {
+        Serving::spawn(self.command(&[], &["serve"]).env("IDENTREE_LISTEN_ADDR", "127.0.0.1:0"))
+    }
+
+    /// Starts the server and waits until it listens.
+    pub(crate) fn serve(&self) -> Serving {
+        self.serve_in(&[])
+    }
+
+    pub(crate) fn serve_in(&self, wrapper: &[&str]) -> Serving {
+        let mut serving = self.start(wrapper);
+        serving.until("listening plain=");
+        serving
+    }
+
+    pub(crate) fn host(&self, name: &str) -> Host {
+        self.host_in(&[], name)
+    }
+
+    /// Registers a host; the wrapper brings the program to where the data is.
+    pub(crate) fn host_in(&self, wrapper: &[&str], name: &str) -> Host {
+        let output = self.command(wrapper, &["add-host", name, "--client-conf"]).output().unwrap();
+        identree_evidence::output("add-host", &output);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let conf = String::from_utf8(output.stdout).unwrap();
+        let value = |key: &str| conf.lines().find_map(|line| line.strip_prefix(key)).unwrap().trim().to_owned();
+        let secret = value("IDENTREE_SHARED_SECRET=");
+        note(Kind::Host, &secret);
+        Host {
+            name: HostName::parse(name).unwrap(),
+            secret: HostSecret::parse(&secret).unwrap(),
+            authority: self.authority(),
+            keys: KeyRing::parse(&value("IDENTREE_DECISION_KEYS=")).unwrap(),
+            conf,
+        }
+    }
+
+    /// Somebody who has just signed in.
+    pub(crate) fn person(&self, name: &str) -> Person {
+        Person::sign_in(&format!("http://{}", self.authority()), name)
+    }
+
+    /// Everything in the database: the questions, and the journal's events, oldest first.
+    pub(crate) fn stored(&self) -> (Vec<ChallengeRecord>, Vec<AuditEvent>) {
+        RUNTIME.block_on(async {
+            let store = SqliteStore::open_in(&self.data()).await.unwrap();
+            let (mut records, mut page) = (Vec::new(), Page::first(1000));
+            loop {
+                let paged = store.challenges(&ChallengeFilter::default(), page).await.unwrap();
+                records.extend(paged.items.iter().map(|record| (**record).clone()));
+                let Some(next) = paged.next else { break };
+                page.after = Some(next);
+            }
+            (records, events(&store, 0).await)
+        })
+    }
+
+    /// These questions, and the events after the first `known` ones.
+    pub(crate) fn stored_of(&self, ids: &[ChallengeId], known: u64) -> (Vec<Option<ChallengeRecord>>, Vec<AuditEvent>) {
+        RUNTIME.block_on(async {
+            let store = SqliteStore::open_in(&self.data()).await.unwrap();
+            let mut records = Vec::new();
+            for id in ids {
+                records.push(store.challenge(*id).await.unwrap().map(|record| (*record).clone()));
+            }
+            (records, events(&store, known).await)
+        })
+    }
+
+    /// Asserts what SQLite itself says of the file.
+    pub(crate) fn assert_whole(&self) {
+        let program =
+            "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('PRAGMA integrity_check').fetchall())";
+        let mut python = Command::new("python3");
+        let output = python.args(["-c", program]).arg(self.data().join("identree.db")).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "[('ok',)]", "{output:?}");
+    }
+}
+
+/// The journal numbers its events without gaps, so that a count is a place.
+async fn events(store: &SqliteStore, known: u64) -> Vec<AuditEvent> {
+    let (mut events, mut page) = (Vec::new(), Page { limit: 1000, after: Some(known) });
+    loop {
+        let paged = store.unsealed(page).await.unwrap();
+        events.extend(paged.items);
+        let Some(next) = paged.next else { return events };
+        page.after = Some(next);
+    }
+}
+
+impl Serving {
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = BufReader::new(identree_evidence::tee("serve", child.stderr.take().unwrap()));
+        let (sender, log) = channel();
+        std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Self { child, log, said: String::new() }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Reads on until the server has said this.
+    pub(crate) fn until(&mut self, text: &str) {
+        let mut seen = 0;
+        while !self.said[seen..].contains(text) {
+            seen = self.said.len();
+            let line = self.log.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no {text:?} in:\n{}", self.said));
+            self.said.push_str(&line);
+            self.said.push('\n');
+        }
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits until the process is gone; its status, and all it has said.
+    pub(crate) fn ended(mut self) -> (ExitStatus, String) {
+        let status = self.child.wait().unwrap();
+        let mut said = std::mem::take(&mut self.said);
+        while let Ok(line) = self.log.recv_timeout(PATIENCE) {
+            said.push_str(&line);
+            said.push('\n');
+        }
+        (status, said)
+    }
+
+    /// Seconds of CPU that the process has used.
+    pub(crate) fn cpu_secs(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+        let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
+        ticks / 100.0 // USER_HZ is 100 on every architecture we know
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // Both fail when it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
