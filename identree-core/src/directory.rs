@@ -83,7 +83,66 @@ impl DirectoryError {
     }
 }
 
-/// Where people and groups come from.
+/// Where people and groups come from: an LDAP server, an identity provider, a file. [`FixedDirectory`] is a list.
+///
+/// The engine takes a [`snapshot`](Self::snapshot) whenever it plans something, also for who may see a question; it never
+/// waits for the source. Who calls [`refresh`](Self::refresh), and when, is the embedder's: a timer, a webhook.
+///
+/// # What it must guarantee
+///
+/// - `snapshot` answers from memory. It is the last good state, however old; what ages says so with [`Person::groups_until`].
+/// - A [`Snapshot`] never changes; a new state is a new one with a new [`Revision`].
+/// - Names are those of [`Challenge::requester`](crate::challenge::Challenge::requester) and [`Actor`](crate::actor::Actor): exact, case counts.
+/// - After a failed `refresh` the state is the one before. An empty answer of a source is not to be believed as *nobody*
+///   unless the source can tell the difference.
+///
+/// # Errors and retry
+///
+/// [`DirectoryError`] goes to whoever called `refresh`. The engine never sees it: it works with what is known, and groups that
+/// have aged out make nobody an administrator.
+///
+/// # A toy
+///
+/// ```
+/// use std::sync::{Arc, Mutex, PoisonError};
+///
+/// use async_trait::async_trait;
+/// use identree_core::directory::{Directory, DirectoryError, Person, Snapshot};
+/// use identree_core::id::{GroupName, UserName};
+/// use identree_core::policy::Revision;
+/// use identree_core::time::Timestamp;
+/// use tokio::sync::watch;
+///
+/// /// A file of lines: a name, then the groups.
+/// struct PeopleFile { path: std::path::PathBuf, known: Mutex<Arc<Snapshot>>, changes: watch::Sender<Revision> }
+///
+/// fn person(line: &str) -> Option<Person> {
+///     let mut words = line.split_whitespace();
+///     let name = UserName::parse(words.next()?).ok()?;
+///     let groups = words.filter_map(|word| GroupName::parse(word).ok()).collect();
+///     Some(Person { name, groups, groups_until: Timestamp::MAX, disabled: false })
+/// }
+///
+/// #[async_trait]
+/// impl Directory for PeopleFile {
+///     fn snapshot(&self) -> Arc<Snapshot> {
+///         Arc::clone(&self.known.lock().unwrap_or_else(PoisonError::into_inner))
+///     }
+///     fn changes(&self) -> watch::Receiver<Revision> {
+///         self.changes.subscribe()
+///     }
+///     async fn refresh(&self) -> Result<Arc<Snapshot>, DirectoryError> {
+///         let text = std::fs::read_to_string(&self.path).map_err(|error| DirectoryError::Unavailable(error.into()))?;
+///         let revision = Revision(text.len().to_string().into()); // a hash would be better
+///         let fresh = Arc::new(Snapshot::new(revision.clone(), text.lines().filter_map(person)));
+///         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&fresh);
+///         self.changes.send_replace(revision);
+///         Ok(fresh)
+///     }
+/// }
+/// ```
+///
+/// A directory is one when it passes [`testkit::suite::directory`](crate::directory_suite) (feature `testkit`).
 #[async_trait]
 pub trait Directory: Send + Sync + 'static {
     /// The last good state. Never waits.

@@ -44,7 +44,60 @@ pub struct EscrowError {
     pub retry: Retry,
 }
 
-/// A place that keeps secrets.
+/// A place that keeps secrets: a vault, a password manager. **Nothing calls it yet**: break-glass comes in a later release, and the
+/// contract stands so that backends can be written.
+///
+/// # What it must guarantee
+///
+/// - What it is given is sealed already; it keeps the bytes and does not look into them.
+/// - After `Ok` of [`store`](Self::store) the secret can be had with the receipt, also after a restart of either side. The same
+///   [`EscrowSlot`] again overwrites.
+/// - [`capabilities`](Self::capabilities) never change and never promise too much.
+///
+/// # Errors and retry
+///
+/// [`EscrowError::retry`] says whether the same call may succeed later. After an error of `store` nothing is promised: it is called
+/// again with the same slot.
+///
+/// # A toy
+///
+/// ```
+/// use std::collections::HashMap;
+/// use std::sync::{Mutex, PoisonError};
+///
+/// use async_trait::async_trait;
+/// use identree_core::escrow::*;
+/// use identree_core::retry::Retry;
+/// use identree_core::secret::Secret;
+///
+/// /// Keeps them in memory: they are gone with the process.
+/// #[derive(Default)]
+/// struct Forgetful(Mutex<HashMap<String, Vec<u8>>>);
+///
+/// #[async_trait]
+/// impl EscrowBackend for Forgetful {
+///     fn capabilities(&self) -> EscrowCapabilities {
+///         EscrowCapabilities { receipt_is_sealed_box: false, destroys: true }
+///     }
+///     async fn store(&self, slot: &EscrowSlot, secret: &SealedBytes) -> Result<EscrowReceipt, EscrowError> {
+///         let receipt = format!("{}/{}", slot.host, slot.generation);
+///         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(receipt.clone(), secret.expose().clone());
+///         Ok(EscrowReceipt(receipt))
+///     }
+///     async fn retrieve(&self, receipt: &EscrowReceipt) -> Result<SealedBytes, EscrowError> {
+///         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+///         let missing = || EscrowError { text: "there is no such receipt".into(), retry: Retry::Never };
+///         kept.get(&receipt.0).cloned().map(Secret::new).ok_or_else(missing)
+///     }
+///     async fn destroy(&self, receipt: &EscrowReceipt) -> Result<(), EscrowError> {
+///         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&receipt.0);
+///         Ok(())
+///     }
+///     async fn probe(&self) -> Result<(), EscrowError> {
+///         Ok(())
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait EscrowBackend: Send + Sync + 'static {
     /// What it can do.

@@ -5,7 +5,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::canon::sha256;
 
-/// Where ids, codes and nonces come from: cryptographic quality, or a seed in tests.
+/// Where ids, codes and nonces come from: cryptographic quality ([`OsEntropy`]), or a seed in tests ([`SeededEntropy`]).
+///
+/// It never fails and fills everything: whoever has no randomness to give must not return. Nobody may predict the bytes, not
+/// even from earlier ones; implementing it over anything but the system's generator is seldom right.
+///
+/// ```
+/// use identree_core::rng::{Entropy, OsEntropy};
+///
+/// /// Counts how much is drawn.
+/// #[derive(Debug, Default)]
+/// struct Metered(std::sync::atomic::AtomicUsize);
+///
+/// impl Entropy for Metered {
+///     fn fill(&self, out: &mut [u8]) {
+///         self.0.fetch_add(out.len(), std::sync::atomic::Ordering::Relaxed);
+///         OsEntropy.fill(out);
+///     }
+/// }
+/// ```
 pub trait Entropy: Debug + Send + Sync + 'static {
     /// Fills all of `out`.
     fn fill(&self, out: &mut [u8]);

@@ -41,7 +41,43 @@ pub struct SinkError {
     pub retry: Retry,
 }
 
-/// A destination of the audit log.
+/// A destination of the audit log: a file, syslog, a log server. **Nothing calls it yet**: sealing and shipping of the journal come
+/// in a later release, and the contract stands so that backends can be written. Until then read [`Journal::unsealed`](crate::store::Journal::unsealed).
+///
+/// # What it must guarantee
+///
+/// - Events are written in the order given. `Ok(seq)` means that everything up to and including `seq` survives a power cut there.
+/// - The same event may come again after a crash or an error; its [`EventSeq`] tells, and twice is once.
+///
+/// # Errors and retry
+///
+/// With [`Retry::Later`] the same events are offered again. With [`Retry::Never`] the sink is shown as failed; nothing is skipped.
+///
+/// # A toy
+///
+/// ```
+/// use async_trait::async_trait;
+/// use identree_core::audit::{AuditSink, EventSeq, SealedEvent, SinkError, SinkName};
+///
+/// /// Keeps the events in memory.
+/// struct Kept { name: SinkName, events: std::sync::Mutex<Vec<SealedEvent>> }
+///
+/// #[async_trait]
+/// impl AuditSink for Kept {
+///     fn name(&self) -> &SinkName {
+///         &self.name
+///     }
+///     async fn write(&self, events: &[SealedEvent]) -> Result<EventSeq, SinkError> {
+///         let mut kept = self.events.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+///         for event in events {
+///             if kept.last().is_none_or(|last| last.seq < event.seq) {
+///                 kept.push(event.clone());
+///             }
+///         }
+///         Ok(kept.last().map_or(EventSeq(0), |last| last.seq))
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait AuditSink: Send + Sync + 'static {
     /// Its name.

@@ -20,9 +20,54 @@ pub use self::sudo::{CommandSource, SudoChallenge, SudoError, SudoFacts};
 use crate::canon::sha256;
 use crate::id::{ChallengeKind, Target, UnixGroup, UserName};
 
-/// Something a person can be asked to approve. Implement it for deploys, queries, tool calls; sudo is one among them.
+/// Something a person can be asked to approve. Implement it for deploys, queries, tool calls; sudo is one among them. Those who
+/// need no type of their own take [`FreeChallenge`].
 ///
-/// The engine copies what it needs when the question is opened; the value is not kept.
+/// The engine calls every method once, when the question is opened ([`Engine::open`](crate::Engine::open)), and copies what it needs; the
+/// value is not kept. Asked again with the same nonce, it calls them again and compares.
+///
+/// # What it must guarantee
+///
+/// - The methods give the same values each time, and do not fail: parse and check in the constructor.
+/// - [`payload`](Self::payload) holds **everything that matters** in one form per meaning. The grant binds its SHA-256: what is
+///   not in it can be swapped after the approval. [`canon::Writer`](crate::canon::Writer) keeps fields apart.
+/// - [`summary`](Self::summary) tells an approver everything that the payload binds. They sign what they read.
+/// - [`requester`](Self::requester) was proven by whoever made the value.
+///
+/// # A toy
+///
+/// ```
+/// use identree_core::canon::Writer;
+/// use identree_core::challenge::{Challenge, Detail, Label, Payload, Summary};
+/// use identree_core::id::{ChallengeKind, NameError, Target, TargetName, UserName};
+///
+/// /// May this person read that table, and why?
+/// #[derive(Debug)]
+/// struct ReadTable { by: UserName, table: Target, kind: ChallengeKind, rows: u64 }
+///
+/// impl ReadTable {
+///     fn new(by: UserName, table: &str, rows: u64) -> Result<Self, NameError> {
+///         let table = Target::Named(TargetName::parse(table)?);
+///         Ok(Self { by, table, kind: ChallengeKind::parse("read-table")?, rows })
+///     }
+/// }
+///
+/// impl Challenge for ReadTable {
+///     fn kind(&self) -> ChallengeKind { self.kind.clone() }
+///     fn requester(&self) -> &UserName { &self.by }
+///     fn target(&self) -> &Target { &self.table }
+///     fn summary(&self) -> Summary {
+///         let rows = Detail { label: Label::Other("Rows".into()), value: self.rows.to_string() };
+///         Summary { action: format!("read {}", self.table), reason: None, details: vec![rows] }
+///     }
+///     fn payload(&self) -> Payload {
+///         let mut writer = Writer::new(b"example read-table v1"); // the purpose: no other payload reads the same
+///         writer.put_text(self.table.name());
+///         writer.put_number(self.rows);
+///         Payload::new(writer.finish())
+///     }
+/// }
+/// ```
 pub trait Challenge: Debug + Send + Sync {
     /// What sort of question it is; rules match on it.
     fn kind(&self) -> ChallengeKind;

@@ -16,7 +16,45 @@ pub enum SignError {
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Key custody: a file, Vault Transit, a KMS.
+/// Key custody: a file, Vault Transit, a KMS. [`LocalSigner`] holds the key in this process.
+///
+/// The engine signs when somebody is told a settled question ([`Engine::wait`](crate::Engine::wait), [`Engine::answer`](crate::Engine::answer)), not when it is decided: a
+/// signer that is down delays answers and loses no decision. The same record gives the same message each time.
+///
+/// # What it must guarantee
+///
+/// - [`public_key`](Self::public_key) is known from the start, never waits and never changes.
+/// - [`sign`](Self::sign) makes a pure Ed25519 signature (RFC 8032, not Ed25519ph) over the message as it is.
+/// - A signer that works over a network sets its own deadline.
+///
+/// # Errors and retry
+///
+/// [`SignError`] goes to the caller as [`EngineError::Sign`](crate::EngineError::Sign): *we could not tell*. Asking again may succeed; the engine does not.
+///
+/// # A toy
+///
+/// ```
+/// use async_trait::async_trait;
+/// use identree_core::grant::{LocalSigner, PublicKey, SignError, Signer};
+///
+/// /// Refuses to sign while the key is locked away.
+/// struct Lockable { key: LocalSigner, locked: std::sync::atomic::AtomicBool }
+///
+/// #[async_trait]
+/// impl Signer for Lockable {
+///     fn public_key(&self) -> PublicKey {
+///         self.key.public_key()
+///     }
+///     async fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignError> {
+///         if self.locked.load(std::sync::atomic::Ordering::Relaxed) {
+///             return Err(SignError::Unavailable("the key is locked".into()));
+///         }
+///         self.key.sign(message).await
+///     }
+/// }
+/// ```
+///
+/// A signer is one when it passes [`signer_suite!`](crate::signer_suite) (feature `testkit`).
 #[async_trait]
 pub trait Signer: Send + Sync + 'static {
     /// The Ed25519 public key (RFC 8032).

@@ -150,6 +150,36 @@ impl NotifyError {
 ///     }
 /// }
 /// ```
+///
+/// It goes into the engine with [`EngineBuilder::notifier`](crate::engine::EngineBuilder::notifier). Whom a channel reaches under which address is the
+/// channel's own to know: a notice names people as [`UserName`]s.
+///
+/// # Does it keep its promises?
+///
+/// [`notifier_suite!`](crate::notifier_suite) stamps one test per promise. It needs `identree-core` with the feature `testkit` and `tokio` with `macros` and
+/// `rt` among the `dev-dependencies`, and a closure that reads what has arrived:
+///
+/// ```
+/// # use identree_core::notify::{ChannelName, DeliveryRef, Notice, Notifier, NotifyError};
+/// # use std::sync::{Arc, Mutex};
+/// # struct Board { name: ChannelName, lines: Arc<Mutex<Vec<String>>> }
+/// # #[async_trait::async_trait]
+/// # impl Notifier for Board {
+/// #     fn name(&self) -> &ChannelName { &self.name }
+/// #     async fn deliver(&self, _: &Notice, _: Option<&DeliveryRef>) -> Result<Option<DeliveryRef>, NotifyError> { Ok(None) }
+/// # }
+/// # #[cfg(feature = "testkit")]
+/// # mod tests {
+/// # use super::*;
+/// async fn board() -> (Board, impl Fn() -> String) {
+///     let lines = Arc::new(Mutex::new(Vec::new()));
+///     let board = Board { name: ChannelName::parse("board").expect("a literal"), lines: Arc::clone(&lines) };
+///     (board, move || lines.lock().expect("no panic").join("\n"))
+/// }
+/// identree_core::notifier_suite!(board_suite, board());
+/// # }
+/// # fn main() {}
+/// ```
 #[async_trait]
 pub trait Notifier: Send + Sync + 'static {
     /// The name of the channel.

@@ -146,7 +146,45 @@ impl PolicyError {
     }
 }
 
-/// Who must approve what.
+/// Who must approve what. Most embedders take [`RuleSet`]; implement it to ask a policy engine of your own.
+///
+/// The engine calls [`evaluate`](Self::evaluate) when a question is opened, and again at each vote. The [`Requirement`] of the
+/// first call is kept with the question; at a vote the stricter of it and of what the policy says by then counts, and a refusal by
+/// then refuses the question.
+///
+/// # What it must guarantee
+///
+/// - The outcome depends on the [`PolicyInput`] alone: it carries the time and the people.
+/// - It is quick: it stands in the way of every question and every vote. Whoever asks over a network sets its own deadline.
+/// - What it does not know is [`Outcome::Refuse`]. What it could not find out is an error.
+/// - [`Outcome::Allow`] never leans on a command that is not [exact](PolicyInput::command_is_exact).
+///
+/// # Errors and retry
+///
+/// Whoever gets a [`PolicyError`] treats it as no. The engine does not ask again by itself: the question is not opened, the vote
+/// does not count, and the caller is told [`EngineError::Policy`](crate::EngineError::Policy).
+///
+/// # A toy
+///
+/// ```
+/// use async_trait::async_trait;
+/// use identree_core::policy::{Outcome, Policy, PolicyError, PolicyInput, Requirement, Revision};
+///
+/// /// People do as they like with what is theirs, and ask an administrator for the rest.
+/// struct OwnThings;
+///
+/// #[async_trait]
+/// impl Policy for OwnThings {
+///     async fn evaluate(&self, input: &PolicyInput<'_>) -> Result<Outcome, PolicyError> {
+///         let own = input.target.name().starts_with(&format!("{}/", input.requester));
+///         let admin = Requirement { require_admin: true, requester_may_approve: false, ..Requirement::default() };
+///         Ok(Outcome::Ask(if own { Requirement::default() } else { admin }))
+///     }
+///     fn revision(&self) -> Revision {
+///         Revision("own-things-1".into()) // change it with the code
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait Policy: Send + Sync + 'static {
     /// Must depend on `input` only: the same input replays to the same outcome.

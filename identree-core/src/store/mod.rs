@@ -205,7 +205,91 @@ pub trait Journal: Send + Sync {
     async fn unsealed(&self, page: Page) -> Result<Paged<AuditEvent>, StoreError>;
 }
 
-/// Where everything is kept. Reads are narrow traits; there is exactly one write.
+/// Where everything is kept. Reads are narrow traits; there is exactly one write. In the box: [`MemoryStore`] and, with the feature
+/// `sqlite`, `SqliteStore`.
+///
+/// The engine reads what waits once, at the start, and whatever is not in memory when somebody names it. It writes one [`Batch`] per
+/// decision, and calls [`sweep`](Self::sweep) every minute. Embedders keep their own small things as [`Documents`] in the same store.
+///
+/// # What it must guarantee
+///
+/// - A batch is written as a whole or not at all, and is safe when `commit` returns: no power cut takes it back.
+/// - Expected revisions are judged by what stood before the batch. Of two commits that expect the same, one wins and the other
+///   gets [`StoreError::Conflict`]. This is what makes *decided once* true: it may not be weakened.
+/// - Events are kept in the order of commit; the same event id twice is one event.
+/// - What reads back is what was written, byte for byte.
+///
+/// # Errors and retry
+///
+/// After [`StoreError::Conflict`] the engine reads again and plans anew. After [`StoreError::Unavailable`] it does not know whether
+/// the batch was written; the caller is told an error, and the same call again finds out, since revisions and nonces make each
+/// write happen once. [`StoreError::Corrupt`] is never tried again.
+///
+/// # A toy
+///
+/// A store from nothing is a long page ([`MemoryStore`] is the shortest); one that adds something to another is short:
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// use async_trait::async_trait;
+/// use identree_core::audit::AuditEvent;
+/// use identree_core::challenge::{ChallengeRecord, UserCode};
+/// use identree_core::id::ChallengeId;
+/// use identree_core::store::*;
+/// use identree_core::time::Timestamp;
+///
+/// /// Counts what is written to the store behind it.
+/// struct Counted<S> { store: S, commits: AtomicU64 }
+///
+/// #[async_trait]
+/// impl<S: Store> Store for Counted<S> {
+///     async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+///         self.store.commit(batch).await?;
+///         self.commits.fetch_add(1, Ordering::Relaxed);
+///         Ok(())
+///     }
+///     async fn sweep(&self, now: Timestamp, settled_before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+///         self.store.sweep(now, settled_before, limit).await
+///     }
+///     async fn probe(&self) -> Result<(), StoreError> {
+///         self.store.probe().await
+///     }
+/// }
+///
+/// #[async_trait]
+/// impl<S: Store> Challenges for Counted<S> {
+///     async fn challenge(&self, id: ChallengeId) -> Result<Option<Arc<ChallengeRecord>>, StoreError> {
+///         self.store.challenge(id).await
+///     }
+///     async fn challenge_by_code(&self, code: &UserCode) -> Result<Option<Arc<ChallengeRecord>>, StoreError> {
+///         self.store.challenge_by_code(code).await
+///     }
+///     async fn challenges(&self, filter: &ChallengeFilter, page: Page) -> Result<Paged<Arc<ChallengeRecord>>, StoreError> {
+///         self.store.challenges(filter, page).await
+///     }
+/// }
+///
+/// #[async_trait]
+/// impl<S: Store> Documents for Counted<S> {
+///     async fn document(&self, key: &DocumentKey, now: Timestamp) -> Result<Option<Document>, StoreError> {
+///         self.store.document(key, now).await
+///     }
+///     async fn documents(&self, of: Collection, now: Timestamp, page: Page) -> Result<Paged<Document>, StoreError> {
+///         self.store.documents(of, now, page).await
+///     }
+/// }
+///
+/// #[async_trait]
+/// impl<S: Store> Journal for Counted<S> {
+///     async fn unsealed(&self, page: Page) -> Result<Paged<AuditEvent>, StoreError> {
+///         self.store.unsealed(page).await
+///     }
+/// }
+/// ```
+///
+/// A store is one when it passes [`store_suite!`](crate::store_suite) (feature `testkit`): some twenty clauses, stamped as tests.
 ///
 /// # Cancel safety
 /// A dropped `commit` may or may not have been written; the caller's revision tells at the next try.

@@ -14,7 +14,33 @@ use super::Timestamp;
 /// A future that is sent between threads and borrowed from nothing unless it says so.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Where the time comes from.
+/// Where the time comes from: [`SteadyClock`](super::SteadyClock) in production, [`ManualClock`] in tests.
+///
+/// The engine asks it for every decision and sleeps on it for every deadline; embedders take the engine's own
+/// ([`Engine::clock`](crate::Engine::clock)), so that one clock rules.
+///
+/// # What it must guarantee
+///
+/// - [`now`](Self::now) never waits.
+/// - [`sleep_until`](Self::sleep_until) is judged by `now`, not by a duration measured at its start, so that a step is noticed.
+///
+/// ```
+/// use std::time::Duration;
+/// use identree_core::time::{BoxFuture, Clock, SystemClock, Timestamp};
+///
+/// /// A clock that is wrong by an hour, to see what breaks.
+/// #[derive(Debug)]
+/// struct Ahead;
+///
+/// impl Clock for Ahead {
+///     fn now(&self) -> Timestamp {
+///         SystemClock.now() + Duration::from_secs(3600)
+///     }
+///     fn sleep_until(&self, deadline: Timestamp) -> BoxFuture<'static, ()> {
+///         SystemClock.sleep_until(deadline - Duration::from_secs(3600))
+///     }
+/// }
+/// ```
 pub trait Clock: Debug + Send + Sync + 'static {
     /// The time now, by which every life here is measured.
     fn now(&self) -> Timestamp;
