@@ -4,6 +4,7 @@ use std::future::Future;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tracing::Instrument as _;
 
 /// How far the stop has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,14 +26,16 @@ impl Tasks {
         Self { phase: watch::Sender::new(Phase::Running), alive: watch::Sender::new(()) }
     }
 
-    /// Runs a task to its end even when the caller goes away: a commit and the wake-up after it belong together.
+    /// Runs a task to its end even when the caller goes away: a commit and the wake-up after it belong together. What it logs
+    /// belongs to the caller's span.
     pub(super) fn spawn<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
         let alive = self.alive.subscribe();
-        tokio::spawn(async move {
+        let task = async move {
             let result = task.await;
             drop(alive);
             result
-        })
+        };
+        tokio::spawn(task.in_current_span())
     }
 
     /// Completes when waiting is over for everybody.
@@ -58,4 +61,51 @@ impl Tasks {
 async fn reached(mut phase: watch::Receiver<Phase>, wanted: Phase) {
     // An error means that the engine itself is gone, which is a stop too.
     let _ = phase.wait_for(|phase| *phase >= wanted).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tracing_subscriber::fmt::MakeWriter;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Log {
+        type Writer = Self;
+
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_task_logs_belongs_to_the_request_that_began_it() {
+        let log = Log::default();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone()).finish();
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let tasks = Tasks::new();
+        let begun = tracing::error_span!("request", id = "r-1").in_scope(|| {
+            tasks.spawn(async {
+                tokio::task::yield_now().await;
+                tracing::warn!("written");
+            })
+        });
+        begun.await.unwrap();
+        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert!(text.contains("request{id=\"r-1\"}") && text.contains("written"), "{text}");
+    }
 }

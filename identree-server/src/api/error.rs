@@ -73,6 +73,8 @@ problems! {
     too_many_waits = TOO_MANY_REQUESTS, "too-many-waits", "too many requests of this host wait already";
     /// Above a rate.
     rate_limited = TOO_MANY_REQUESTS, v1::Problem::RATE_LIMITED, "too many requests";
+    /// A bug.
+    internal = INTERNAL_SERVER_ERROR, "internal", "the server failed on this request";
     /// The store or the signing key does not answer.
     unavailable = SERVICE_UNAVAILABLE, "unavailable", "the server cannot decide right now";
 }

@@ -3,6 +3,7 @@
 #[cfg(feature = "dev-idp")]
 mod dev;
 mod host;
+mod log;
 mod serve;
 
 use std::process::ExitCode;

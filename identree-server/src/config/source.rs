@@ -11,6 +11,8 @@ use super::table::{self, Kind, TABLE, TOML_FILE};
 
 /// The seeds' fixed places.
 const CONF_FILE: &str = "/etc/identree/identree.conf";
+/// What programs written in Rust go by.
+const RUST_LOG: &str = "RUST_LOG";
 const DEFAULT_TOML_FILE: &str = "/etc/identree/config.toml";
 
 /// What was found: the value of each set name, with where it stands.
@@ -21,6 +23,8 @@ pub struct Found {
     pub problems: Vec<Problem>,
     /// What is odd, but does not stop the start.
     pub warnings: Vec<String>,
+    /// `RUST_LOG`, which counts where the program's own level is not set.
+    pub rust_log: Option<String>,
 }
 
 /// Reads the process environment and the files it leads to.
@@ -28,9 +32,11 @@ pub struct Found {
 pub fn read() -> Found {
     // A name or value that is not UTF-8 cannot be one of ours.
     let environment = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-    let environment: BTreeMap<String, String> = environment.filter(|(name, _)| name.starts_with("IDENTREE_")).collect();
+    let ours = |(name, _): &(String, String)| name.starts_with("IDENTREE_") || name == RUST_LOG;
+    let mut environment: BTreeMap<String, String> = environment.filter(ours).collect();
+    let rust_log = environment.remove(RUST_LOG).filter(|level| !level.is_empty());
     let toml = environment.get(TOML_FILE).map_or(DEFAULT_TOML_FILE, String::as_str);
-    collect(&environment, Path::new(CONF_FILE), Path::new(toml))
+    Found { rust_log, ..collect(&environment, Path::new(CONF_FILE), Path::new(toml)) }
 }
 
 /// The same from given places.

@@ -122,6 +122,7 @@ impl HostAuth {
         if let Some(standing) = parts.extensions.get::<Standing>() {
             standing.prove();
         }
+        tracing::Span::current().record("host", claimed.host.as_str());
         parts.extensions.insert(AuthenticatedHost { name: claimed.host, host });
         Ok(Request::from_parts(parts, Body::from(body)))
     }

@@ -50,6 +50,7 @@ pub async fn sign_in(State(layer): State<SignInLayer>, mut request: Request, nex
                 if let Some(standing) = request.extensions().get::<Standing>() {
                     standing.prove();
                 }
+                tracing::Span::current().record("person", actor.name().as_str());
                 request.extensions_mut().insert(SignedIn { actor, csrf, session });
             }
             Ok(None) => {}

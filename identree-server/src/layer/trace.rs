@@ -1,17 +1,24 @@
-//! A name for every request, in its answer and in the log. The log holds method, path and status; never a query, a header or
+//! A name for every request, in its answer and in every line of the log that is about it; and an answer for those that end
+//! in a panic. The log holds method, path and status; never a query, a header or
 //! a body, nor the code of a question, which holds the number that an approver types.
 
+use std::borrow::Cow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use identree_core::rng::bytes;
 use identree_core::text::{hex, visible};
+use identree_core::wire::v1;
 use tracing::Instrument as _;
 
 use super::client_ip::ClientAddress;
+use crate::api::Problem;
 use crate::parts::Parts;
 use crate::telemetry::{HttpMeters, Stopwatch};
 
@@ -32,14 +39,26 @@ pub async fn trace(State(Trace { parts, http }): State<Trace>, request: Request,
     let plain = |id: &&str| (8..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     let sent = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(plain);
     let id = sent.map_or_else(|| hex(&bytes::<8>(&*parts.entropy)), str::to_owned);
-    // Untrusted text on one line, unless it is one of our routes that ends in a question's code.
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.as_ref().map(MatchedPath::as_str);
-    let path = route.filter(|route| route.contains("{code}")).map_or_else(|| visible(request.uri().path()), Into::into);
+    let path = shown(request.uri().path(), route);
     let client = request.extensions().get::<ClientAddress>().map(|client| tracing::field::display(client.0));
-    let span = tracing::info_span!("request", id, method = %request.method(), path = &*path, client);
-    let (method, watch) = (request.method().clone(), Stopwatch::start());
-    let mut response = next.run(request).instrument(span.clone()).await;
+    // Of the highest level, so that its lines have it whatever the filter lets through. Layers within add who it is.
+    let who = tracing::field::Empty;
+    let method = request.method().clone();
+    let span = tracing::error_span!("request", id, %method, path = &*path, client, host = who, person = who);
+    let watch = Stopwatch::start();
+    let machine = path.strip_prefix(v1::CHALLENGES).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let mut response = match caught(next.run(request).instrument(span.clone())).await {
+        Some(response) => response,
+        None => {
+            span.in_scope(|| tracing::error!("the request ended in a panic and is answered with 500"));
+            if let Some(http) = &http {
+                http.panicked();
+            }
+            failed(machine, &id)
+        }
+    };
     let seconds = watch.seconds();
     span.in_scope(|| tracing::debug!(status = response.status().as_u16(), duration_ms = seconds * 1e3, "answered"));
     if let Some(http) = http {
@@ -49,4 +68,29 @@ pub async fn trace(State(Trace { parts, http }): State<Trace>, request: Request,
         response.headers_mut().insert(REQUEST_ID, value);
     }
     response
+}
+
+/// The path, made safe to show. Below `/approve` it is the route: what follows there is the code of a question, or meant to be.
+fn shown<'a>(path: &'a str, route: Option<&'a str>) -> Cow<'a, str> {
+    if path.starts_with("/approve/") { route.unwrap_or("/approve/…").into() } else { visible(path) }
+}
+
+/// What the future gives; `None` if it panics, which harms no other request: what they share is behind locks that a panic
+/// leaves as they are after each whole change.
+async fn caught<T>(request: impl Future<Output = T>) -> Option<T> {
+    let mut request = pin!(request);
+    std::future::poll_fn(|context| {
+        let polled = catch_unwind(AssertUnwindSafe(|| request.as_mut().poll(context)));
+        polled.map_or(Poll::Ready(None), |polled| polled.map(Some))
+    })
+    .await
+}
+
+/// The answer after a panic, with where to look.
+fn failed(machine: bool, id: &str) -> Response {
+    let text = format!("The server failed on this. Its log says more under {id}.\n");
+    if machine {
+        return Problem::internal().with_detail(text.trim_end()).into_response();
+    }
+    (StatusCode::INTERNAL_SERVER_ERROR, [(header::CACHE_CONTROL, "no-store")], text).into_response()
 }

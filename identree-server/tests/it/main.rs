@@ -10,6 +10,7 @@ mod health;
 mod host_api;
 mod limits;
 mod listen;
+mod logs;
 mod matrix;
 mod metrics;
 mod pages;

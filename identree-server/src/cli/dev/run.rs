@@ -16,7 +16,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use super::question::{self, Ended};
 use super::start::{Running, start};
 use super::{DevArgs, DevError, show};
-use crate::cli::serve::log;
+use crate::cli::log;
 use crate::config;
 
 /// A question that was taken back has ended by then.
@@ -24,7 +24,7 @@ const TAKEN_BACK_WITHIN: Duration = Duration::from_secs(5);
 
 /// `identree dev`. Only what went wrong is logged, unless `IDENTREE_LOG_LEVEL` says otherwise: the terminal is for the story.
 pub(crate) async fn run(args: &DevArgs) -> super::super::Done {
-    log(&config::read(), "error")?;
+    log::start(&config::read(), "error")?;
     Ok(dev(args).await?)
 }
 
