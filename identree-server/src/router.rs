@@ -10,10 +10,11 @@ use crate::api::health::{self, Health};
 use crate::api::metrics::{self, Metrics};
 use crate::api::{self, HostApi};
 use crate::layer::client_ip::ClientIpLayer;
-use crate::layer::csrf::{Csrf, csrf};
+use crate::layer::csrf::{Csrf, csrf, same_origin};
 use crate::layer::framing::framing;
 use crate::layer::headers::{SecurityHeaders, headers};
 use crate::layer::host_auth::HostAuth;
+use crate::layer::language::language;
 use crate::layer::rate_limit::RateLimitLayer;
 use crate::layer::sign_in::{SignInLayer, sign_in};
 use crate::layer::trace::{Trace, trace};
@@ -47,24 +48,27 @@ pub struct Rooms {
 /// | routes | outermost layer … innermost |
 /// |---|---|
 /// | all | `framing` → `client_ip` → trace (request id, counting) |
-/// | `/`, `/approve/{code}`, `/api/challenges/…`, assets; `/sessions/login`, `/callback`, `/signout` | headers → `sign_in` → `rate_limit` → csrf |
+/// | `/`, `/approve/{code}`, `/api/challenges/…`, assets; `/sessions/login`, `/callback`, `/signout` | headers → language → `sign_in` → `rate_limit` → csrf |
+/// | `/language` | headers → language → `sign_in` → `rate_limit` → `same_origin` |
 /// | `/api/challenge…` | `host_auth` → `rate_limit`, no more: ten thousand waiting requests rest there |
 /// | `/livez`, `/readyz`, `/healthz`; `/metrics`, which looks at its token itself | none |
 pub fn router(rooms: Rooms) -> Router {
     let Rooms { hosts, host_auth, login, web, health, csrf: forms, headers: tells, client_ip, metrics } = rooms;
     let http = metrics.as_ref().map(|metrics| Arc::new(HttpMeters::new(metrics.telemetry.clone())));
     let requests = Trace { parts: login.parts.clone(), http };
-    let browser =
-        SignInLayer { sessions: login.sessions.clone(), cookies: login.cookies, browsers: login.browsers.clone() };
+    let cookies = login.cookies;
+    let browser = SignInLayer { sessions: login.sessions.clone(), cookies, browsers: login.browsers.clone() };
     let paced =
         RateLimitLayer { limits: host_auth.limits.clone(), reject: |why| Problem::too_fast(why).into_response() };
     let pages = Router::new()
         .merge(web::routes(web))
         .merge(login::routes(login))
         .fallback(web::not_found)
-        .layer(from_fn_with_state(forms, csrf))
+        .layer(from_fn_with_state(forms.clone(), csrf))
+        .merge(web::language::routes(cookies).layer(from_fn_with_state(forms, same_origin)))
         .layer(paced)
         .layer(from_fn_with_state(browser, sign_in))
+        .layer(from_fn_with_state(cookies, language))
         .layer(from_fn_with_state(tells, headers));
     Router::new()
         .merge(metrics.map(metrics::routes).unwrap_or_default())

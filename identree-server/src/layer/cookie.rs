@@ -17,6 +17,8 @@ pub enum Cookie {
     Session,
     /// Binds a sign-in under way to the browser that began it.
     SignIn,
+    /// The language that the person chose.
+    Language,
 }
 
 impl Cookies {
@@ -32,6 +34,8 @@ impl Cookies {
             (Cookie::Session, false) => "identree_session",
             (Cookie::SignIn, true) => "__Host-identree_signin",
             (Cookie::SignIn, false) => "identree_signin",
+            (Cookie::Language, true) => "__Host-identree_language",
+            (Cookie::Language, false) => "identree_language",
         }
     }
 
@@ -50,7 +54,7 @@ impl Cookies {
         found.all(|other| other == first).then_some(first)
     }
 
-    /// The header that sets the cookie. The value must be made of hexadecimal digits, as all of ours are.
+    /// The header that sets the cookie. The value must be made of hexadecimal digits or be a language's tag, as all of ours are.
     pub fn set(self, cookie: Cookie, value: &str, lives: Duration) -> HeaderValue {
         let secure = if self.secure { "; Secure" } else { "" };
         let text = format!(
@@ -68,6 +72,8 @@ impl Cookies {
             (Cookie::Session, false) => "identree_session=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax",
             (Cookie::SignIn, true) => "__Host-identree_signin=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax; Secure",
             (Cookie::SignIn, false) => "identree_signin=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax",
+            (Cookie::Language, true) => "__Host-identree_language=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax; Secure",
+            (Cookie::Language, false) => "identree_language=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax",
         })
     }
 }

@@ -56,6 +56,11 @@ pub async fn csrf(State(layer): State<Csrf>, request: Request, next: Next) -> Re
     next.run(Request::from_parts(parts, Body::from(body))).await
 }
 
+/// For a form that changes nothing but a cookie of whoever sends it: no token, but from our own pages all the same.
+pub async fn same_origin(State(layer): State<Csrf>, request: Request, next: Next) -> Response {
+    if layer.same_origin(request.headers()) { next.run(request).await } else { Problem::foreign_form().into_response() }
+}
+
 impl Csrf {
     /// Browsers send at least one of both headers with a POST, and no page can forge either.
     fn same_origin(&self, headers: &HeaderMap) -> bool {

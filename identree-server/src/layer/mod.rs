@@ -7,6 +7,7 @@ pub mod csrf;
 pub mod framing;
 pub mod headers;
 pub mod host_auth;
+pub mod language;
 pub mod rate_limit;
 pub mod sign_in;
 pub mod trace;

@@ -5,8 +5,8 @@
 use std::convert::Infallible;
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts, Request, State};
+use axum::http::Method;
 use axum::http::request::Parts;
-use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use identree_core::actor::Actor;
@@ -15,6 +15,7 @@ use super::browser::Browsers;
 use super::cookie::{Cookie, Cookies};
 use crate::listen::Standing;
 use crate::session::{CsrfToken, Session, Sessions};
+use crate::web::Problem;
 
 /// The person at the browser, from their session. An extractor.
 #[derive(Debug, Clone)]
@@ -56,8 +57,7 @@ pub async fn sign_in(State(layer): State<SignInLayer>, mut request: Request, nex
             Ok(None) => {}
             Err(error) => {
                 tracing::error!(error = %error, cause = ?std::error::Error::source(&error), "cannot read the session");
-                return (StatusCode::SERVICE_UNAVAILABLE, "The server cannot reach its store. Try again shortly.")
-                    .into_response();
+                return Problem::unavailable().into_response();
             }
         }
     }

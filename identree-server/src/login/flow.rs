@@ -25,7 +25,7 @@ use crate::layer::cookie::{Cookie, Cookies};
 use crate::layer::sign_in::SignedIn;
 use crate::parts::Parts;
 use crate::session::{ABSOLUTE, BY, Sessions};
-use crate::web::Problem;
+use crate::web::{Detail, Problem};
 
 const SIGN_INS: Collection = Collection("sign-ins");
 
@@ -76,7 +76,7 @@ pub enum SignInFailure {
     NotAccepted,
     /// The person is nobody here.
     #[error("You are signed in at the identity provider, but not known here: {0}.")]
-    NotLinked(String),
+    NotLinked(LinkError),
     /// The store does not answer.
     #[error("The server cannot reach its store. Try again shortly.")]
     Unavailable,
@@ -94,7 +94,18 @@ impl SignInFailure {
 
 impl IntoResponse for SignInFailure {
     fn into_response(self) -> Response {
-        Problem::sign_in_failed(self.status(), &self.to_string()).into_response()
+        let status = self.status();
+        let detail = match self {
+            Self::ProviderDown => Detail(|text| text.provider_down, vec![]),
+            Self::NotBegunHere => Detail(|text| text.not_begun_here, vec![]),
+            Self::Refused(why) => Detail(|text| text.provider_refused, vec![("why", why)]),
+            Self::NotAccepted => Detail(|text| text.not_accepted, vec![]),
+            Self::NotLinked(LinkError::NoName) => Detail(|text| text.no_name, vec![]),
+            Self::NotLinked(LinkError::Name(why)) => Detail(|text| text.bad_name, vec![("why", why.to_string())]),
+            Self::NotLinked(LinkError::Taken(name)) => Detail(|text| text.name_taken, vec![("name", name.to_string())]),
+            Self::NotLinked(LinkError::Store(_)) | Self::Unavailable => Detail(|text| text.store_down, vec![]),
+        };
+        Problem::sign_in_failed(status, detail).into_response()
     }
 }
 
@@ -237,7 +248,7 @@ impl Login {
             Err(LinkError::Store(error)) => return Err(error.into()),
             Err(error) => {
                 self.record_failure(&error.to_string(), Some(identity), client).await;
-                return Err(SignInFailure::NotLinked(error.to_string()));
+                return Err(SignInFailure::NotLinked(error));
             }
         };
         let (name, batch, person) = linked.into_parts();

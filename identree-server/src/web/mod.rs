@@ -6,6 +6,7 @@
 
 mod asset;
 pub mod events;
+pub mod language;
 mod live;
 mod page;
 mod problem;
@@ -16,7 +17,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::rejection::FormRejection;
-use axum::extract::{Form, Path, State};
+use axum::extract::{Form, FromRequestParts, Path, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
@@ -28,7 +30,9 @@ use serde::Deserialize;
 
 use self::events::Events;
 use self::page::{Frame, ListPage, Objection, QuestionPage, ResultPage, WelcomePage, show};
+pub(crate) use self::problem::Detail;
 pub use self::problem::Problem;
+pub use self::text::Language;
 use self::view::Viewer;
 use crate::layer::sign_in::{NotSignedIn, SignedIn};
 use crate::login::Provider;
@@ -66,9 +70,9 @@ pub async fn not_found() -> Problem {
     Problem::not_found()
 }
 
-async fn home(State(web): State<Web>, person: Option<SignedIn>, headers: HeaderMap) -> Response {
+async fn home(State(web): State<Web>, person: Option<SignedIn>, language: Language, headers: HeaderMap) -> Response {
     let Some(person) = person else {
-        let page = WelcomePage { frame: Frame::anonymous(), degraded: !web.provider.is_known() };
+        let page = WelcomePage { frame: Frame::anonymous(language), degraded: !web.provider.is_known() };
         return show(StatusCode::OK, &page);
     };
     if let Some(renewal) = renewal(&web, &person.actor, "/", &headers) {
@@ -81,7 +85,7 @@ async fn home(State(web): State<Web>, person: Option<SignedIn>, headers: HeaderM
     let waiting = engine.visible(&person.actor);
     match engine.recent(&person.actor, RECENT).await {
         Ok(recent) => {
-            let frame = Frame::of(&viewer, person.csrf.as_str());
+            let frame = Frame::of(&viewer, person.csrf.as_str(), language);
             show(StatusCode::OK, &ListPage::new(frame, &waiting, &recent, &viewer, events, engine.clock().now()))
         }
         Err(error) => cannot(&error),
@@ -107,7 +111,8 @@ async fn find(engine: &Engine, key: &str, viewer: &Actor) -> Result<Option<Arc<C
     }
 }
 
-async fn question(State(web): State<Web>, Path(key): Path<String>, person: SignedIn, headers: HeaderMap) -> Response {
+async fn question(State(web): State<Web>, Path(key): Path<String>, visit: Visit, headers: HeaderMap) -> Response {
+    let person = &visit.person;
     let record = match find(&web.engine, &key, &person.actor).await {
         Ok(Some(record)) => record,
         Ok(None) => {
@@ -120,14 +125,32 @@ async fn question(State(web): State<Web>, Path(key): Path<String>, person: Signe
     if viewer.types_number(record.question()) && ChallengeId::parse(&key).is_err() {
         return Redirect::to(&viewer.path(record.question())).into_response();
     }
-    page(&web, &person, &record, None)
+    page(&web, &visit, &record, None)
+}
+
+/// Who comes, and in which language they are answered.
+#[derive(Debug)]
+struct Visit {
+    person: SignedIn,
+    language: Language,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Visit {
+    type Rejection = NotSignedIn;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, NotSignedIn> {
+        let person = SignedIn::from_request_parts(parts, state).await?;
+        let language = parts.extensions.get().copied().unwrap_or_default();
+        Ok(Self { person, language })
+    }
 }
 
 /// The question or its result, with what became of a vote that did not count.
-fn page(web: &Web, person: &SignedIn, record: &ChallengeRecord, refused: Option<(&VoteRefusal, &str)>) -> Response {
+fn page(web: &Web, visit: &Visit, record: &ChallengeRecord, refused: Option<(&VoteRefusal, &str)>) -> Response {
+    let person = &visit.person;
     let viewer = Viewer::of(&web.engine, &person.actor);
     let now = web.engine.clock().now();
-    let frame = Frame::of(&viewer, person.csrf.as_str());
+    let frame = Frame::of(&viewer, person.csrf.as_str(), visit.language);
     let text = frame.text;
     if record.is_pending() {
         let status = if refused.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
@@ -149,18 +172,18 @@ struct Answer {
     number: Option<String>,
 }
 
-async fn approve(State(web): State<Web>, person: SignedIn, form: Result<Form<Answer>, FormRejection>) -> Response {
+async fn approve(State(web): State<Web>, visit: Visit, form: Result<Form<Answer>, FormRejection>) -> Response {
     let Ok(Form(answer)) = form else { return Problem::bad_form().into_response() };
     // People type the six digits in two groups, as they are shown.
     let number = answer.number.map(|number| number.split_whitespace().collect());
     let vote = Vote::Approve { reason: answer.reason.as_deref().map(one_line), number };
-    cast(&web, &person, answer.challenge_id, vote).await
+    cast(&web, &visit, answer.challenge_id, vote).await
 }
 
-async fn reject(State(web): State<Web>, person: SignedIn, form: Result<Form<Answer>, FormRejection>) -> Response {
+async fn reject(State(web): State<Web>, visit: Visit, form: Result<Form<Answer>, FormRejection>) -> Response {
     let Ok(Form(answer)) = form else { return Problem::bad_form().into_response() };
     let vote = Vote::Deny { reason: answer.deny_reason.or(answer.reason).as_deref().map(one_line) };
-    cast(&web, &person, answer.challenge_id, vote).await
+    cast(&web, &visit, answer.challenge_id, vote).await
 }
 
 /// A reason is shown on the requester's terminal too: line breaks become spaces.
@@ -168,7 +191,8 @@ fn one_line(reason: &str) -> String {
     reason.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-async fn cast(web: &Web, person: &SignedIn, id: ChallengeId, vote: Vote) -> Response {
+async fn cast(web: &Web, visit: &Visit, id: ChallengeId, vote: Vote) -> Response {
+    let person = &visit.person;
     let (Vote::Approve { reason, .. } | Vote::Deny { reason }) = &vote;
     let typed = reason.clone().unwrap_or_default();
     let verdict = match web.engine.vote(id, &person.actor, vote).await {
@@ -181,7 +205,7 @@ async fn cast(web: &Web, person: &SignedIn, id: ChallengeId, vote: Vote) -> Resp
         Err(error) => return cannot(&error),
     };
     match &verdict {
-        Verdict::Refused(Refusal::Vote(refusal)) => page(web, person, &record, Some((refusal, &typed))),
+        Verdict::Refused(Refusal::Vote(refusal)) => page(web, visit, &record, Some((refusal, &typed))),
         _ => {
             let viewer = Viewer::of(&web.engine, &person.actor);
             Redirect::to(&viewer.path(record.question())).into_response()

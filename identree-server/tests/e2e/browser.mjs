@@ -15,10 +15,10 @@ const pages = new Map();
 
 const commands = {
   // A new browser profile with one page, under a name.
-  async open({ page, size = "phone", dark = false, script = true, frozen = false }) {
+  async open({ page, size = "phone", dark = false, script = true, frozen = false, language = "en-GB" }) {
     const context = await browser.newContext({
       viewport: SIZES[size], isMobile: size === "phone", hasTouch: size === "phone", deviceScaleFactor: size === "phone" ? 2 : 1,
-      colorScheme: dark ? "dark" : "light", javaScriptEnabled: script, reducedMotion: "reduce", timezoneId: "UTC", locale: "en-GB",
+      colorScheme: dark ? "dark" : "light", javaScriptEnabled: script, reducedMotion: "reduce", timezoneId: "UTC", locale: language,
     });
     context.setDefaultTimeout(PATIENCE);
     // For scripts no time passes until `thaw`.
@@ -45,6 +45,14 @@ const commands = {
   async wait({ selector }, page) { await page.waitForSelector(selector, { state: "attached" }); },
   async click({ selector }, page) { await page.click(selector); },
   async fill({ selector, text }, page) { await page.fill(selector, text); },
+  // The words that are ours: without commands, reasons, names and the like.
+  async words(_, page) {
+    return page.evaluate(() => {
+      const copy = document.body.cloneNode(true);
+      for (const other of copy.querySelectorAll("pre, code, blockquote, dd, .brand, [lang]")) other.remove();
+      return copy.textContent.match(/\p{L}+/gu);
+    });
+  },
   async thaw(_, page) { await page.evaluate(() => { delete performance.now; }); },
   async focus({ selector }, page) { await page.focus(selector); },
   // A mark on this very page and list: gone when either is loaded anew.

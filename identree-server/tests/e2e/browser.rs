@@ -22,10 +22,12 @@ pub(crate) struct Look {
     pub(crate) script: bool,
     /// Whether no time passes for scripts until [`Page::thaw`].
     pub(crate) frozen: bool,
+    /// What the browser prefers (RFC 5646).
+    pub(crate) language: &'static str,
 }
 
 impl Look {
-    pub(crate) const PHONE: Self = Self { size: "phone", dark: false, script: true, frozen: false };
+    pub(crate) const PHONE: Self = Self { size: "phone", dark: false, script: true, frozen: false, language: "en-GB" };
     pub(crate) const DESKTOP: Self = Self { size: "desktop", ..Self::PHONE };
 }
 
@@ -42,7 +44,7 @@ impl Browser {
         let name = OPENED.fetch_add(1, Ordering::Relaxed).to_string();
         let page = Page { browser: self.clone(), name };
         page.call(
-            json!({"do": "open", "size": look.size, "dark": look.dark, "script": look.script, "frozen": look.frozen}),
+            json!({"do": "open", "size": look.size, "dark": look.dark, "script": look.script, "frozen": look.frozen, "language": look.language}),
         );
         page
     }
@@ -102,7 +104,7 @@ impl Page {
     fn note(&self) {
         for cookie in self.cookies().as_array().into_iter().flatten() {
             let (name, value) = (cookie["name"].as_str().unwrap(), cookie["value"].as_str().unwrap());
-            if name.contains("identree_") {
+            if name.contains("identree_") && !name.ends_with("language") {
                 note(if name.ends_with("session") { Kind::Session } else { Kind::SignIn }, value);
             }
         }
@@ -185,6 +187,12 @@ impl Page {
             self.look(&format!("{name}-{size}-{}", if dark { "dark" } else { "light" }));
             self.is_sound();
         }
+    }
+
+    /// Our own words on the page.
+    pub(crate) fn words(&self) -> Vec<String> {
+        let words = self.call(json!({"do": "words"}));
+        words.as_array().unwrap().iter().map(Self::text_of).collect()
     }
 
     /// Nothing that a person would trip over.

@@ -82,6 +82,7 @@ pub(super) async fn events(
     State(web): State<Web>,
     Query(from): Query<From>,
     person: Option<SignedIn>,
+    language: Language,
     headers: HeaderMap,
 ) -> Response {
     let Some(person) = person else { return StatusCode::UNAUTHORIZED.into_response() };
@@ -93,7 +94,7 @@ pub(super) async fn events(
         Some(seen) if *seen != view(person.csrf.as_str(), admin) => Some("?"),
         _ => last.or(from.after.as_deref()),
     };
-    let stream = EventStream::new(&web, person, Language::English, after, place);
+    let stream = EventStream::new(&web, person, language, after, place);
     let chunks = futures_util::stream::unfold(stream, |mut stream| async move {
         stream.next().await.map(|bytes| (Ok::<_, Infallible>(bytes), stream))
     });

@@ -21,7 +21,7 @@ use super::view::Viewer;
 #[derive(Debug)]
 pub(super) struct Frame {
     pub(super) text: &'static Text,
-    pub(super) language: &'static str,
+    pub(super) language: Language,
     pub(super) assets: Assets,
     pub(super) person: Option<Person>,
 }
@@ -36,14 +36,22 @@ pub(super) struct Person {
 
 impl Frame {
     /// For a visitor of whom nothing is known.
-    pub(super) const fn anonymous() -> Self {
-        Self { text: Language::English.text(), language: Language::English.tag(), assets: Assets, person: None }
+    pub(super) const fn anonymous(language: Language) -> Self {
+        Self { text: language.text(), language, assets: Assets, person: None }
     }
 
     /// For a signed-in person.
-    pub(super) fn of(viewer: &Viewer, csrf: &str) -> Self {
+    pub(super) fn of(viewer: &Viewer, csrf: &str, language: Language) -> Self {
         let person = Person { name: viewer.name.to_string(), admin: viewer.admin, csrf: csrf.to_owned() };
-        Self { text: Language::English.text(), language: Language::English.tag(), assets: Assets, person: Some(person) }
+        Self { text: language.text(), language, assets: Assets, person: Some(person) }
+    }
+}
+
+impl Frame {
+    /// The languages that can be had instead.
+    pub(super) fn others(&self) -> impl Iterator<Item = Language> {
+        let shown = self.language;
+        Language::ALL.into_iter().filter(move |language| *language != shown)
     }
 }
 

@@ -71,7 +71,6 @@ struct CodeView {
 #[derive(Debug)]
 struct VoteView {
     text: String,
-    reason: Option<String>,
 }
 
 /// An answer that did not count, shown above the form with what was typed.
@@ -246,8 +245,10 @@ fn code(record: &ChallengeRecord, viewer: &Viewer, number_wanted: bool, text: &T
 }
 
 fn vote_view(vote: &CastVote, text: &Text) -> VoteView {
-    VoteView {
-        text: fill(text.approved_by, &[("name", vote.by.as_str())]),
-        reason: vote.reason.as_deref().map(|reason| visible(reason).into_owned()),
-    }
+    let approved = fill(text.approved_by, &[("name", vote.by.as_str())]);
+    let text = match &vote.reason {
+        Some(reason) => fill(text.vote_reason, &[("vote", &approved), ("reason", &visible(reason))]),
+        None => approved,
+    };
+    VoteView { text }
 }

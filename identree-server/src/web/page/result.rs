@@ -66,8 +66,23 @@ fn reasons(record: &ChallengeRecord, text: &Text) -> Vec<Reason> {
         }
         Settled::Denied { by: name, reason: Some(reason) } => vec![by(name.as_str(), reason)],
         Settled::Refused { text: why, .. } => {
-            vec![Reason { label: text.why.to_owned(), text: visible(why).into_owned() }]
+            vec![Reason { label: text.why.to_owned(), text: known_why(why, text) }]
         }
         _ => Vec::new(),
     }
+}
+
+/// The engine's own reasons, which are recorded in English; a rule's are in its author's words.
+fn known_why(why: &str, text: &Text) -> String {
+    let known = match why {
+        "no policy covers this" | "no policy is configured" => text.why_no_policy,
+        "the requester's account is disabled" => text.why_shut_out,
+        why if why.starts_with("a wrong number was typed ") => text.why_wrong_numbers,
+        why => {
+            let why = visible(why);
+            let window = why.strip_prefix("allowed only ");
+            return window.map_or_else(|| why.to_string(), |window| fill(text.why_window, &[("window", window)]));
+        }
+    };
+    known.to_owned()
 }

@@ -8,6 +8,7 @@ use identree_core::policy::{Requirement, Revision};
 use identree_core::time::Timestamp;
 
 use super::{Frame, QuestionPage, ResultPage};
+use crate::web::text::Language;
 use crate::web::view::Viewer;
 
 const NOW: Timestamp = Timestamp::from_secs(1_000);
@@ -50,12 +51,14 @@ fn record(requirement: Requirement) -> ChallengeRecord {
 }
 
 fn page(requirement: Requirement, viewer: &Viewer) -> String {
-    QuestionPage::new(Frame::of(viewer, "token"), &record(requirement), viewer, NOW, None).render().unwrap()
+    QuestionPage::new(Frame::of(viewer, "token", Language::English), &record(requirement), viewer, NOW, None)
+        .render()
+        .unwrap()
 }
 
 fn result(record: &ChallengeRecord) -> String {
     let viewer = viewer("ann", false);
-    ResultPage::new(Frame::of(&viewer, "token"), record, &viewer, NOW, None).render().unwrap()
+    ResultPage::new(Frame::of(&viewer, "token", Language::English), record, &viewer, NOW, None).render().unwrap()
 }
 
 #[test]
