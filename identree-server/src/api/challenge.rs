@@ -70,7 +70,7 @@ pub(super) async fn wait(
     let record = api.own(id, &host).await?;
     let id = record.question().id;
     if record.is_pending() && secs > 0 {
-        let _held = api.waits.hold(&host.name).ok_or_else(|| Problem::too_many_waits().retry_after(WAIT_AGAIN))?;
+        let _held = api.waits.hold(&host.name).ok_or_else(too_many_waits)?;
         let until = api.engine.clock().now() + Duration::from_secs(secs.into());
         api.engine.wait(id, until).await.map_err(problem)?;
     }
@@ -217,6 +217,11 @@ fn problem(error: EngineError) -> Problem {
 
 /// A request that rests ends after 25 s at most.
 const WAIT_AGAIN: Duration = Duration::from_secs(2);
+
+fn too_many_waits() -> Problem {
+    metrics::counter!("identree_rate_limit_rejections_total", "limit" => "waits").increment(1);
+    Problem::too_many_waits().retry_after(WAIT_AGAIN)
+}
 
 /// A question that ends makes room; how soon, nobody knows.
 const ROOM_AGAIN: Duration = Duration::from_secs(10);

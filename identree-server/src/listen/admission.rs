@@ -102,6 +102,7 @@ impl Admission {
             if !door.told_full.swap(true, Ordering::Relaxed) {
                 tracing::warn!(connections = open, "no more connections are taken until some end");
             }
+            metrics::counter!("identree_rate_limit_rejections_total", "limit" => "connections").increment(1);
             return Err(Full);
         }
         if open < door.limits.connections / 10 * 9 {
@@ -112,6 +113,8 @@ impl Admission {
             let mut unproven = door.unproven.lock().unwrap_or_else(PoisonError::into_inner);
             let count = unproven.entry(address).or_default();
             if *count >= door.limits.unproven_per_address {
+                metrics::counter!("identree_rate_limit_rejections_total", "limit" => "address_connections")
+                    .increment(1);
                 return Err(Full);
             }
             *count += 1;

@@ -80,8 +80,20 @@ pub const VOTE_REFUSALS: &[&str] = &[
 ];
 
 /// What stops a request, and what a question.
-const LIMITS: &[&str] =
-    &["host_rate", "user_rate", "browser_rate", "address_rate", "failure_rate", "user", "host", "all", "cool_down"];
+const LIMITS: &[&str] = &[
+    "host_rate",
+    "user_rate",
+    "browser_rate",
+    "address_rate",
+    "failure_rate",
+    "user",
+    "host",
+    "all",
+    "cool_down",
+    "waits",
+    "connections",
+    "address_connections",
+];
 
 /// How a call of the store fails.
 pub const STORE_ERRORS: &[&str] = &["conflict", "unavailable", "corrupt"];
@@ -135,7 +147,7 @@ pub const CATALOGUE: &[Metric] = &[
     counter(
         "identree_rate_limit_rejections_total",
         &[label("limit", LIMITS)],
-        "Requests and questions not taken: too fast (`…_rate`), too many questions wait, or a denial is recent.",
+        "Requests, questions and connections not taken: too fast (`…_rate`), too many wait or are open, or a denial is recent.",
     ),
     // HTTP.
     counter(

@@ -121,7 +121,9 @@ async fn a_noisy_host_slows_itself_alone() {
     let (noisy, quiet) = (rig.host.clone(), another(&rig, "web2").await);
     let from = |host: &Host| rig.send_from("192.0.2.9", "", host.post(&rig.clock, &question(1)));
     assert_eq!(let_through(50, async || from(&noisy).await).await, 5);
-    assert_eq!(limited(&from(&noisy).await), (429, "rate-limited".to_owned(), 1));
+    let refused = from(&noisy).await;
+    assert_eq!(limited(&refused), (429, "rate-limited".to_owned(), 1));
+    assert_eq!(refused.header(header::CONNECTION), "close", "who is refused keeps no connection by asking on");
     assert_eq!(let_through(5, async || from(&quiet).await).await, 5, "from the same address");
     rig.clock.advance(Duration::from_secs(2));
     assert_eq!(let_through(50, async || from(&noisy).await).await, 2);

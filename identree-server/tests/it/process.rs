@@ -11,7 +11,7 @@ use identree_core::id::HostName;
 use identree_core::time::{Clock as _, SystemClock};
 use identree_core::wire::v1::{CHALLENGES, Reply, Status};
 use identree_evidence::{Kind, secret as note};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 
 use crate::{CLIENT_SECRET, MASTER, question};
 
@@ -103,6 +103,15 @@ pub(crate) fn exchange(address: &str, head: &str, body: &str) -> (u16, String) {
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+/// Whether the server takes connections and its store answers: 200, or 503 also where the connection is turned away.
+fn ready(address: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let mut answer = String::new();
+    let _ = write!(stream, "GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let _ = stream.read_to_string(&mut answer); // Err: turned away
+    if answer.starts_with("HTTP/1.1 200") { (200, answer) } else { (503, answer) }
 }
 
 /// Asks until the answer is this one: a change made beside the server is in force within a second.
@@ -229,15 +238,34 @@ fn with_few_descriptors_new_connections_are_turned_away_and_who_waits_is_answere
     assert!(turned_away.count() >= 200 - 32);
     assert!(verb(data, &["list-hosts"]).status.success(), "the database has its own");
     drop(crowd);
-    let free = || {
-        let mut stream = TcpStream::connect(&server.address).unwrap();
-        let mut answer = String::new();
-        let _ = write!(stream, "GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        let _ = stream.read_to_string(&mut answer); // Err: turned away
-        if answer.starts_with("HTTP/1.1 200") { (200, answer) } else { (503, answer) }
-    };
-    until(200, free);
+    until(200, || ready(&server.address));
     let (status, _) = send(&server.address, &secret, "DELETE", &target, "");
     let (waited, reply) = waiting.join().unwrap();
     assert_eq!((status, waited, serde_json::from_str::<Reply>(&reply).unwrap().status), (200, 200, Status::Cancelled));
+}
+
+#[test]
+fn without_any_descriptor_left_clients_are_turned_away_without_a_busy_loop() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = serve(dir.path());
+    let pid = Pid::from_child(&server.child);
+    // Fewer than it counted on when it started: only what is open and a handful more.
+    let open = std::fs::read_dir(format!("/proc/{}/fd", server.child.id())).unwrap().count() as u64;
+    let few = Rlimit { current: Some(open + 8), maximum: Some(open + 8) };
+    prlimit(Some(pid), Resource::Nofile, few).unwrap();
+    let crowd: Vec<_> = (0..40).map(|_| TcpStream::connect(&server.address).unwrap()).collect();
+    let ticks = || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.child.id())).unwrap();
+        let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().map(str::to_owned).collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap() // utime and stime of proc(5)
+    };
+    let before = ticks();
+    let turned_away = crowd.iter().filter(|stream| {
+        stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        (&mut &**stream).read(&mut [0; 64]).is_ok()
+    });
+    assert!(turned_away.count() >= 10, "the queue moves on");
+    assert!(ticks() - before < 50, "half a second of work at most in some seconds");
+    drop(crowd);
+    until(200, || ready(&server.address));
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::http::{Extensions, Request, Response};
+use axum::http::{Extensions, HeaderValue, Request, Response, header};
 use identree_core::id::{HostName, UserName};
 use identree_core::time::Clock;
 use tower::{Layer, Service};
@@ -183,7 +183,12 @@ where
     fn call(&mut self, request: Request<A>) -> Self::Future {
         match self.layer.limits.count(request.extensions()) {
             Ok(()) => Limited { passed: Some(self.inner.call(request)), refused: None },
-            Err(why) => Limited { passed: None, refused: Some(Box::new(self.layer.reject.reject(why))) },
+            Err(why) => {
+                let mut response = self.layer.reject.reject(why);
+                // Who is refused keeps no connection by asking on.
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                Limited { passed: None, refused: Some(Box::new(response)) }
+            }
         }
     }
 }
