@@ -23,7 +23,7 @@ struct Stepped {
     host: Host,
 }
 
-fn now_and(offset: i64) -> Timestamp {
+pub(crate) fn now_and(offset: i64) -> Timestamp {
     Timestamp::from_millis(SystemClock.now().as_millis() + offset * 1000)
 }
 

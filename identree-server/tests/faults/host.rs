@@ -33,6 +33,17 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// From the whole text of a response; an error if its end is missing.
+    pub(crate) fn parse(text: &str) -> std::io::Result<Self> {
+        let (head, body) = text.split_once("\r\n\r\n").ok_or(ErrorKind::UnexpectedEof)?;
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        if length.is_some_and(|length| length.parse() != Ok(body.len())) {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or(ErrorKind::InvalidData)?;
+        Ok(Self { status, body: body.to_owned() })
+    }
+
     pub(crate) fn reply(&self) -> Reply {
         assert!(self.status / 100 == 2, "{self:?}");
         serde_json::from_str(&self.body).unwrap()
@@ -91,39 +102,26 @@ impl Host {
         (method, target): (&str, &str),
         body: &str,
     ) -> std::io::Result<Answer> {
-        let mut stream = self.begin(now, (method, target), body)?;
+        let mut stream = TcpStream::connect(self.authority.as_str())?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(self.request(now, (method, target), body).as_bytes())?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
-        let (head, body) = answer.split_once("\r\n\r\n").ok_or(ErrorKind::UnexpectedEof)?;
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-        if length.is_some_and(|length| length.parse() != Ok(body.len())) {
-            return Err(ErrorKind::UnexpectedEof.into());
-        }
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or(ErrorKind::InvalidData)?;
-        Ok(Answer { status, body: body.to_owned() })
+        Answer::parse(&answer)
     }
 
-    /// Sends and leaves the answer to be read.
-    pub(crate) fn begin(
-        &self,
-        now: Timestamp,
-        (method, target): (&str, &str),
-        body: &str,
-    ) -> std::io::Result<TcpStream> {
+    /// The text of a request of a host whose clock shows this.
+    pub(crate) fn request(&self, now: Timestamp, (method, target): (&str, &str), body: &str) -> String {
         let (time_secs, authority) = (now.as_secs(), &*self.authority);
         let covered =
             credential::Request { method, authority, target, host: &self.name, time_secs, body: body.as_bytes() };
         let mac = self.secret.mac(&covered);
         let authorization = Authorization { mac, host: self.name.clone(), time_secs };
-        let mut stream = TcpStream::connect(authority)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
         let length = body.len();
-        let request = format!(
+        format!(
             "{method} {target} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\nAuthorization: {authorization}\r\n\
              Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-        );
-        stream.write_all(request.as_bytes())?;
-        Ok(stream)
+        )
     }
 
     /// Whether the signed answer proves a yes to exactly this question; a no or a proof of anything else is `false`.

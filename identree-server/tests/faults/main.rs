@@ -5,6 +5,7 @@
 
 mod clock;
 mod crash;
+mod descriptors;
 mod disk;
 mod host;
 mod load;

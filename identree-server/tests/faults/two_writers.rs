@@ -1,16 +1,16 @@
 //! Two engines that write to one SQLite file, as two processes would that the lock of the data directory did not part.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use identree_core::Ask;
-use identree_core::Engine;
 use identree_core::actor::{Actor, Strength};
 use identree_core::challenge::FreeChallenge;
-use identree_core::engine::{Caps, Refusal, Verdict, Vote, VoteRefusal};
+use identree_core::engine::{Caps, CoolDown, Refusal, Verdict, Vote, VoteRefusal};
 use identree_core::id::{ChallengeKind, HostName, Target, UserName};
 use identree_core::policy::RuleSet;
 use identree_core::store::{Challenges as _, Journal as _, Page, SqliteStore};
 use identree_core::time::{Clock as _, SystemClock};
+use identree_core::{Ask, Engine};
 
 use crate::load::{by_question, consistent};
 use crate::provider::RUNTIME;
@@ -18,7 +18,9 @@ use crate::provider::RUNTIME;
 const QUESTIONS: usize = 40;
 
 async fn engine(store: &SqliteStore) -> Engine {
-    let caps = Caps { per_requester: 1000, ..Caps::default() };
+    // One person asks much here and is denied half of it.
+    let cool_down = CoolDown { pause: Duration::ZERO, ..CoolDown::default() };
+    let caps = Caps { per_requester: 1000, cool_down, ..Caps::default() };
     Engine::builder().store(store.clone()).policy(RuleSet::permissive()).caps(caps).build().await.unwrap()
 }
 
