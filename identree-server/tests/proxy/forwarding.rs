@@ -2,7 +2,7 @@
 
 use crate::recipe::Kind;
 use crate::requester::{Asking, Signed};
-use crate::site::Site;
+use crate::site::{METRICS_TOKEN, Site};
 
 pub(crate) fn requests_arrive_as_they_should(kind: Kind) {
     if !kind.is_here() {
@@ -13,6 +13,7 @@ pub(crate) fn requests_arrive_as_they_should(kind: Kind) {
     what_is_too_large_is_told(&site);
     plain_http_leads_to_https(&site);
     its_health_is_asked(&site, kind);
+    metrics_are_not_for_all(&site);
 }
 
 /// Whatever the client says of itself.
@@ -87,4 +88,12 @@ fn its_health_is_asked(site: &Site, kind: Kind) {
         let own = |line: &str| line.contains("path=\"/readyz\" client=127.0.0.1}") && line.contains("status=200");
         site.log.after(0, "check of the proxy's own", own);
     }
+}
+
+/// Not even with the token: whoever scrapes goes to the server itself.
+fn metrics_are_not_for_all(site: &Site) {
+    let bearer = format!("Authorization: Bearer {METRICS_TOKEN}");
+    let get = |origin: &str| site.browser(20).send(&format!("{origin}/metrics"), &["--header", &bearer]).status;
+    assert_eq!(get(&site.server_origin()), 200);
+    assert_eq!(get(&site.origin), 404);
 }

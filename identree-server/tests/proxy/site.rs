@@ -19,6 +19,8 @@ use crate::recipe::{Kind, Local};
 
 const MASTER: &str = "the master secret of the tests of proxies";
 
+pub(crate) const METRICS_TOKEN: &str = "the-metrics-token-of-the-tests-of-proxies";
+
 pub(crate) struct Site {
     pub(crate) proxy: Proxy,
     /// What the server logs, over all of its starts.
@@ -118,6 +120,11 @@ impl Site {
         config
     }
 
+    /// The server's own address.
+    pub(crate) fn server_origin(&self) -> String {
+        format!("http://{}", self.listen)
+    }
+
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -125,6 +132,7 @@ impl Site {
     fn command(&self, arguments: &[&str]) -> Command {
         note(Secret::Master, MASTER);
         note(Secret::Client, CLIENT_SECRET);
+        note(Secret::Metrics, METRICS_TOKEN);
         let mut command = Command::new(env!("CARGO_BIN_EXE_identree"));
         let path = |name: &str| -> PathBuf { self.folder().join(name) };
         let level = if identree_evidence::log_level() == "info" { "debug" } else { identree_evidence::log_level() };
@@ -138,6 +146,7 @@ impl Site {
             .env("IDENTREE_LISTEN_ADDR", &self.listen)
             // Where the proxy's connections to a loopback address come from.
             .env("IDENTREE_TRUSTED_PROXIES", "127.0.0.1")
+            .env("IDENTREE_METRICS_TOKEN", METRICS_TOKEN)
             .env("IDENTREE_OIDC_ISSUER_URL", &self.issuer)
             .env("IDENTREE_OIDC_CLIENT_ID", "identree")
             .env("IDENTREE_OIDC_CLIENT_SECRET", CLIENT_SECRET)
