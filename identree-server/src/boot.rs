@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use identree_core::Engine;
+use identree_core::engine::EngineBuilder;
 use identree_core::policy::{PolicyFileError, RuleSet};
 use identree_core::rng::{Entropy, OsEntropy};
 use identree_core::store::{SqliteStore, Store, StoreError};
@@ -136,8 +137,22 @@ impl Server {
     /// [`BootError`] says what is wrong and how to mend it.
     pub async fn boot_over(
         settings: Settings,
+        listeners: (Option<Listener>, Option<Listener>),
+        store: Arc<dyn Store>,
+    ) -> Result<Self, BootError> {
+        Self::boot_with(settings, listeners, store, |engine| engine).await
+    }
+
+    /// The same with what an embedder adds to the engine: notifiers and their routes. Notices point to the list of what waits,
+    /// unless the embedder names another page.
+    ///
+    /// # Errors
+    /// [`BootError`] says what is wrong and how to mend it.
+    pub async fn boot_with(
+        settings: Settings,
         (plain, tls): (Option<Listener>, Option<Listener>),
         store: Arc<dyn Store>,
+        extend: impl FnOnce(EngineBuilder) -> EngineBuilder,
     ) -> Result<Self, BootError> {
         let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) = (Arc::new(SteadyClock::new()), Arc::new(OsEntropy));
         check_dir(&settings.data_dir)?;
@@ -150,7 +165,8 @@ impl Server {
         let parts = Parts { store: Arc::clone(&store), clock: Arc::clone(&clock), entropy: Arc::clone(&entropy) };
         let people = Arc::new(People::load(parts.clone()).await?);
         let hosts = Hosts::load(parts.clone(), settings.master.clone()).await?;
-        let engine = Engine::builder()
+        let list = settings.external_url.to_string();
+        let builder = Engine::builder()
             .store(store)
             .policy(policy(&settings)?)
             .directory(Arc::clone(&people))
@@ -160,8 +176,8 @@ impl Server {
             .admin_groups(settings.admin_groups.clone())
             .question_life(settings.question_life)
             .caps(settings.caps)
-            .build()
-            .await?;
+            .page_url(move |_| list.clone());
+        let engine = extend(builder).build().await?;
         let external_url = Arc::new(settings.external_url.clone());
         let provider = Arc::new(Provider::new(provider_settings(&settings), Arc::clone(&clock))?);
         let https = settings.external_url.scheme() == "https";
