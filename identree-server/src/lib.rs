@@ -10,6 +10,9 @@ pub mod data_lock;
 pub mod decision_key;
 #[cfg(feature = "dev-idp")]
 pub mod devidp;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod hosts;
 pub mod layer;
 pub mod listen;

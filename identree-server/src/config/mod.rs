@@ -385,5 +385,11 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
+/// What the fuzz targets see.
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing {
+    pub(crate) use super::source::from_texts as found;
+}
+
 #[cfg(test)]
 mod tests;

@@ -92,7 +92,12 @@ impl Found {
     }
 
     fn conf_file(&mut self, path: &Path) {
-        let Some(text) = self.text_of(path) else { return };
+        if let Some(text) = self.text_of(path) {
+            self.conf_text(&text, path);
+        }
+    }
+
+    fn conf_text(&mut self, text: &str, path: &Path) {
         for (number, line) in text.lines().enumerate() {
             let place = format!("{}:{}", path.display(), number + 1);
             let line = line.trim();
@@ -115,7 +120,12 @@ impl Found {
     }
 
     fn toml_file(&mut self, path: &Path) {
-        let Some(text) = self.text_of(path) else { return };
+        if let Some(text) = self.text_of(path) {
+            self.toml_text(&text, path);
+        }
+    }
+
+    fn toml_text(&mut self, text: &str, path: &Path) {
         let place = path.display().to_string();
         let table = match text.parse::<toml::Table>() {
             Ok(table) => table,
@@ -168,6 +178,16 @@ impl Found {
             }
         }
     }
+}
+
+/// The same from texts; no file is read.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn from_texts(environment: &BTreeMap<String, String>, conf: Option<&str>, toml: Option<&str>) -> Found {
+    let mut found = Found::default();
+    found.toml_text(toml.unwrap_or_default(), Path::new("config.toml"));
+    found.conf_text(conf.unwrap_or_default(), Path::new("identree.conf"));
+    found.environment(environment);
+    found
 }
 
 /// The known spelling of a name, `_FILE` twins of secrets included.

@@ -322,6 +322,24 @@ fn corrupt(source: serde_json::Error) -> StoreError {
     StoreError::Corrupt { table: "sign-ins", source: Box::new(source) }
 }
 
+/// What the fuzz targets see.
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing {
+    use super::{Back, Query};
+
+    /// The path to return to after signing in.
+    pub fn own_path(path: &str) -> &str {
+        super::own_path(path)
+    }
+
+    /// `state`, `code`, `error` and `iss` of a callback's query.
+    pub fn callback(query: &str) -> Option<[Option<String>; 4]> {
+        let uri = http::Uri::builder().path_and_query(format!("/callback?{query}")).build().ok()?;
+        let Query(Back { state, code, error, iss }) = Query::try_from_uri(&uri).ok()?;
+        Some([state, code, error, iss])
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

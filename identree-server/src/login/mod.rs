@@ -5,6 +5,13 @@ mod http;
 mod people;
 mod provider;
 
+/// What the fuzz targets see.
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing {
+    pub use super::flow::fuzzing::{callback, own_path};
+    pub(crate) use super::provider::groups_of as groups;
+}
+
 pub use self::flow::{Login, SignInFailure, routes};
 pub use self::people::{GROUPS_LIVE, LinkError, Linked, People};
 pub use self::provider::{Authorization, Identity, Provider, ProviderError, ProviderSettings};

@@ -108,6 +108,24 @@ enum OneOrMany {
 
 impl AdditionalClaims for GroupClaims {}
 
+impl GroupClaims {
+    /// The groups; names that are none are left out.
+    fn names(&self) -> Vec<GroupName> {
+        let groups = match &self.groups {
+            None => &[][..],
+            Some(OneOrMany::One(group)) => std::slice::from_ref(group),
+            Some(OneOrMany::Many(groups)) => groups,
+        };
+        groups.iter().filter_map(|group| GroupName::parse(group).ok()).collect()
+    }
+}
+
+/// The groups that claims name, for the fuzz targets.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn groups_of(claims: &[u8]) -> Option<Vec<GroupName>> {
+    serde_json::from_slice::<GroupClaims>(claims).ok().map(|claims| claims.names())
+}
+
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct MoreMetadata {
     #[serde(default)]
@@ -313,16 +331,11 @@ fn check(client: &Discovered, token: &Token, nonce: &Nonce) -> Result<Identity, 
         CoreJwsSigningAlgorithm::EdDsa,
     ]);
     let claims = token.claims(&verifier, nonce)?;
-    let groups = match claims.additional_claims().groups.clone() {
-        None => Vec::new(),
-        Some(OneOrMany::One(group)) => vec![group],
-        Some(OneOrMany::Many(groups)) => groups,
-    };
     Ok(Identity {
         issuer: claims.issuer().as_str().to_owned(),
         subject: claims.subject().as_str().to_owned(),
         username: claims.preferred_username().map(|name| name.as_str().to_owned()),
-        groups: groups.iter().filter_map(|group| GroupName::parse(group).ok()).collect(),
+        groups: claims.additional_claims().names(),
         auth_time: claims.auth_time().map(|at| Timestamp::from_millis(at.timestamp_millis())),
     })
 }

@@ -188,7 +188,7 @@ async fn reject(State(web): State<Web>, visit: Visit, form: Result<Form<Answer>,
 
 /// A reason is shown on the requester's terminal too: line breaks become spaces.
 fn one_line(reason: &str) -> String {
-    reason.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+    reason.split(['\r', '\n']).map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 async fn cast(web: &Web, visit: &Visit, id: ChallengeId, vote: Vote) -> Response {
@@ -216,4 +216,41 @@ async fn cast(web: &Web, visit: &Visit, id: ChallengeId, vote: Vote) -> Response
 fn cannot(error: &EngineError) -> Response {
     tracing::error!(error = %error, cause = ?std::error::Error::source(error), "cannot serve a page");
     Problem::unavailable().into_response()
+}
+
+/// What the fuzz targets see.
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use axum::body::Body;
+    use axum::extract::{Form, FromRequest as _, Request};
+    use axum::http::header;
+
+    use super::{Answer, one_line};
+
+    /// The question, the reason and the number that a form holds, as they go to the engine.
+    pub fn form(body: &[u8]) -> Option<(String, Option<String>, Option<String>)> {
+        let kind = (header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let request = Request::post("/").header(kind.0, kind.1).body(Body::from(body.to_vec())).ok()?;
+        let mut read = pin!(Form::<Answer>::from_request(request, &()));
+        // A body in memory is there at once.
+        let Poll::Ready(Ok(Form(answer))) = read.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
+            return None;
+        };
+        let number = answer.number.map(|number| number.split_whitespace().collect());
+        Some((answer.challenge_id.to_string(), answer.reason.as_deref().map(one_line), number))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_one_line_whatever_ends_its_lines() {
+        assert_eq!(one_line(" a\r\n\r\n b\rc\n"), "a b c");
+        assert_eq!(one_line("\r"), "");
+    }
 }

@@ -5,6 +5,8 @@
 mod attacks;
 mod browser;
 mod clock_steps;
+#[cfg(feature = "fuzzing")]
+mod corpora;
 mod events;
 mod health;
 mod host_api;
