@@ -189,11 +189,14 @@ impl Server {
             tracing::warn!("{name} is on: a security check is switched off");
         }
         let limits = RateLimits::new(&settings.rates, Arc::clone(&clock));
+        let exempt = settings.trusted_proxies.and_loopback();
+        let door = Admission::new(Limits { exempt, ..Limits::default() }.within_descriptors());
         let metrics = telemetry.zip(settings.metrics_token.as_ref()).map(|(telemetry, token)| Metrics {
             telemetry,
             token: MetricsToken::new(token),
             engine: engine.clone(),
             limits: limits.clone(),
+            door: door.clone(),
             events: events.clone(),
             hosts: hosts.clone(),
         });
@@ -217,8 +220,6 @@ impl Server {
             client_ip: ClientIpLayer { proxies: settings.trusted_proxies.clone() },
             metrics,
         });
-        let exempt = settings.trusted_proxies.and_loopback();
-        let door = Admission::new(Limits { exempt, ..Limits::default() }.within_descriptors());
         let (plain, tls) = (plain.map(|one| one.behind(door.clone())), tls.map(|one| one.behind(door)));
         Ok(Self { engine, hosts, provider, router, telemetry, plain, tls, _lock: None })
     }

@@ -13,6 +13,7 @@ use super::Problem;
 use crate::hosts::Hosts;
 use crate::layer::client_ip::ClientAddress;
 use crate::layer::rate_limit::RateLimits;
+use crate::listen::Admission;
 use crate::telemetry::{Standing, Telemetry};
 use crate::web::events::Events;
 
@@ -30,6 +31,8 @@ pub struct Metrics {
     pub engine: Engine,
     /// How often one address may show a wrong token.
     pub limits: RateLimits,
+    /// What the connections came through.
+    pub door: Admission,
     /// The streams of pages.
     pub events: Events,
     /// The registry.
@@ -73,8 +76,12 @@ async fn scrape(
         let how = [(header::WWW_AUTHENTICATE, "Bearer")];
         return (StatusCode::UNAUTHORIZED, how, "the bearer token was not accepted\n").into_response();
     }
-    let (load, streams) = (metrics.engine.load(), metrics.events.streams());
-    let standing = Standing { load, streams, hosts: metrics.hosts.count() };
+    let standing = Standing {
+        load: metrics.engine.load(),
+        connections: metrics.door.open(),
+        streams: metrics.events.streams(),
+        hosts: metrics.hosts.count(),
+    };
     let told = [(header::CONTENT_TYPE, FORMAT), (header::CACHE_CONTROL, "no-store")];
     (told, metrics.telemetry.render(standing)).into_response()
 }

@@ -125,6 +125,7 @@ pub const CATALOGUE: &[Metric] = &[
     gauge("identree_active_challenges", &[], "Questions that wait."),
     gauge("identree_held_waiters", &[], "Requests that are held until a question is settled."),
     gauge("identree_held_pages", &[], "Requests of pages that are held until something changes."),
+    gauge("identree_open_connections", &[], "Connections to the listeners."),
     gauge("identree_event_streams", &[], "Open event streams of pages."),
     gauge("identree_registered_hosts", &[], "Registered hosts."),
     // Ways in.

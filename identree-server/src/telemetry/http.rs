@@ -98,8 +98,12 @@ mod tests {
             meters.answered(&method, None, StatusCode::NOT_FOUND, 0.01);
         }
         meters.answered(&Method::GET, Some("/api/challenge/{id}"), StatusCode::OK, 24.0);
-        let text =
-            telemetry.render(Standing { load: Load { questions: 0, waiters: 0, followers: 0 }, streams: 0, hosts: 0 });
+        let text = telemetry.render(Standing {
+            load: Load { questions: 0, waiters: 0, followers: 0 },
+            connections: 0,
+            streams: 0,
+            hosts: 0,
+        });
         let lines = |start: &str| {
             let mut lines: Vec<_> = text.lines().filter(|line| line.starts_with(start)).collect();
             lines.sort_unstable();

@@ -31,6 +31,8 @@ pub struct Telemetry {
 pub struct Standing {
     /// What waits in the engine.
     pub load: Load,
+    /// Open connections.
+    pub connections: usize,
     /// Open event streams.
     pub streams: usize,
     /// Registered hosts.
@@ -41,6 +43,7 @@ struct Gauges {
     challenges: Gauge,
     waiters: Gauge,
     pages: Gauge,
+    connections: Gauge,
     streams: Gauge,
     hosts: Gauge,
 }
@@ -80,6 +83,7 @@ impl Telemetry {
                 challenges: metrics::gauge!("identree_active_challenges"),
                 waiters: metrics::gauge!("identree_held_waiters"),
                 pages: metrics::gauge!("identree_held_pages"),
+                connections: metrics::gauge!("identree_open_connections"),
                 streams: metrics::gauge!("identree_event_streams"),
                 hosts: metrics::gauge!("identree_registered_hosts"),
             }
@@ -100,11 +104,12 @@ impl Telemetry {
 
     /// Everything, in the text format of Prometheus (version 0.0.4).
     pub fn render(&self, standing: Standing) -> String {
-        let Gauges { challenges, waiters, pages, streams, hosts } = &*self.gauges;
+        let Gauges { challenges, waiters, pages, connections, streams, hosts } = &*self.gauges;
         let read = [
             (challenges, standing.load.questions),
             (waiters, standing.load.waiters),
             (pages, standing.load.followers),
+            (connections, standing.connections),
             (streams, standing.streams),
             (hosts, standing.hosts),
         ];

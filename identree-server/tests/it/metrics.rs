@@ -133,6 +133,7 @@ fn after_real_traffic_the_numbers_are_those_of_the_journal() {
         ("identree_votes_refused_total{reason=\"not_found\"}", 1.0),
         ("identree_active_challenges", 1.0),
         ("identree_held_waiters", 0.0),
+        ("identree_open_connections", 1.0), // this one
         ("identree_registered_hosts", 1.0),
         ("identree_auth_failures_total{reason=\"credential\"}", 1.0),
         ("identree_auth_failures_total{reason=\"clock\"}", 0.0),
