@@ -70,9 +70,26 @@ pub async fn trace(State(Trace { parts, http }): State<Trace>, request: Request,
     response
 }
 
-/// The path, made safe to show. Below `/approve` it is the route: what follows there is the code of a question, or meant to be.
+/// The path, made safe to show. Of a question's page it is the route. In what is no route six digits may be the number of a
+/// question whose address was mistyped.
 fn shown<'a>(path: &'a str, route: Option<&'a str>) -> Cow<'a, str> {
-    if path.starts_with("/approve/") { route.unwrap_or("/approve/…").into() } else { visible(path) }
+    match route {
+        Some(route) if route.contains("{code}") => route.into(),
+        Some(_) => visible(path),
+        None => masked(&visible(path)).into(),
+    }
+}
+
+/// The text without runs of six or more digits.
+fn masked(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for part in text.split_inclusive(|c: char| !c.is_ascii_digit()) {
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
+        let digits = &part[..part.len() - rest.len()];
+        out.push_str(if digits.len() < 6 { digits } else { "…" });
+        out.push_str(rest);
+    }
+    out
 }
 
 /// What the future gives; `None` if it panics, which harms no other request: what they share is behind locks that a panic

@@ -56,7 +56,8 @@ async fn each_line_names_its_request_and_who_made_it() {
     let (log, _guard) = Log::listen("debug");
     let asked = rig.send_from("192.0.2.7", "", rig.host.post(&rig.clock, &question(1))).await;
     let page = rig.get("/", Some(&cookie)).await;
-    let missing = rig.get("/approve/KWXPTA-482913/more", None).await;
+    let missing = rig.get("//approve/KWXPTA-482913/12345", None).await;
+    let question = rig.get("/approve/KWXPTA-482913", Some(&cookie)).await;
     let lines = log.lines();
     let of = |answer: &Answer| {
         let id = answer.headers[REQUEST_ID].to_str().unwrap();
@@ -67,7 +68,8 @@ async fn each_line_names_its_request_and_who_made_it() {
     assert_eq!((&line["span"]["host"], &line["span"]["client"]), (&"web1".into(), &"192.0.2.7".into()));
     assert_eq!((&line["status"], &line["span"]["path"]), (&201.into(), &"/api/challenge".into()));
     assert_eq!(of(&page)["span"]["person"], "ann");
-    assert_eq!(of(&missing)["span"]["path"], "/approve/…", "a code is no matter of the log, whatever stands behind it");
+    assert_eq!(of(&missing)["span"]["path"], "//approve/KWXPTA-…/12345", "the number is no matter of the log");
+    assert_eq!(of(&question)["span"]["path"], "/approve/{code}");
 }
 
 #[tokio::test]
