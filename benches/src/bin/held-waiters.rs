@@ -129,7 +129,9 @@ async fn hold(start: Start, count: usize, secure: bool) -> Result<Held> {
             told.push(at - settled);
         }
     }
-    Ok(Held { kib_each, told: Samples::new(told), cpu_us_each: (stage.cpu_us()? - cpu) / count as f64 })
+    let cpu_us_each = (stage.cpu_us()? - cpu) / count as f64;
+    stage.stop()?;
+    Ok(Held { kib_each, told: Samples::new(told), cpu_us_each })
 }
 
 /// Asks, waits, and tells when it was told.

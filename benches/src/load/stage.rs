@@ -18,7 +18,7 @@ const POLICIES: &str = r#"{"policies": [
     {"name": "production", "match_hosts": ["prod-*"], "require_admin": true},
     {"name": "databases", "match_hosts": ["db-*", "pg-*"], "min_approvals": 2, "require_admin": true},
     {"name": "vault", "match_hosts": ["vault-1", "vault-2"], "require_fresh_oidc": "5m"},
-    {"name": "everything-else", "number_match": false}
+    {"name": "default", "number_match": false}
 ]}"#;
 
 /// Where the server keeps its data.
@@ -98,6 +98,11 @@ impl Stage {
             .args(counts.iter().flat_map(|(name, count)| [*name, count.as_str()]))
             .env("IDENTREE_EXTERNAL_URL", "http://127.0.0.1:8090")
             .env("IDENTREE_ADMIN_GROUPS", "admins")
+            // Every limit counts, and none is met.
+            .env("IDENTREE_RATE_PER_HOST", "6000000 burst 100000")
+            .env("IDENTREE_RATE_PER_USER", "6000000 burst 100000")
+            .env("IDENTREE_RATE_PER_ADDRESS", "6000000 burst 100000")
+            .env("IDENTREE_MAX_PENDING", "20000")
             // Each client says its own address, as through a proxy: limits per address count as they would in use.
             .env("IDENTREE_TRUSTED_PROXIES", "127.0.0.1")
             .current_dir(directory.path())

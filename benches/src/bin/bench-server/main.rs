@@ -31,7 +31,11 @@ fn main() -> Result<ExitCode> {
     stay_on_core(value("--core", 0)?)?;
     many_descriptors()?;
     // As `identree serve` logs unless told otherwise.
-    tracing_subscriber::fmt().with_env_filter(EnvFilter::new("info")).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new("info"))
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
     let settings = Settings::from_found(&config::read())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(run(settings))?;
