@@ -9,8 +9,9 @@ use super::row::EventRow;
 use crate::store::DocumentKey;
 use crate::text::hex;
 
-/// Rows per statement: few different texts, so that all of them stay prepared.
-const SIZES: [usize; 4] = [64, 16, 4, 1];
+/// Rows per statement: few different texts, so that all of them stay prepared, and few statements for any number of rows,
+/// since each is a way to the database's thread and back.
+const SIZES: [usize; 7] = [64, 32, 16, 8, 4, 2, 1];
 
 type Bound<'q> = Query<'q, Sqlite, SqliteArguments>;
 

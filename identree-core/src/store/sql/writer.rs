@@ -90,6 +90,13 @@ impl Task {
     async fn run(mut self, mut queue: mpsc::Receiver<Job>) {
         let mut jobs = Vec::with_capacity(GROUP);
         while queue.recv_many(&mut jobs, GROUP).await > 0 {
+            // Whoever is ready to run now may be about to commit: they come along instead of waiting for the next transaction.
+            tokio::task::yield_now().await;
+            while jobs.len() < GROUP
+                && let Ok(job) = queue.try_recv()
+            {
+                jobs.push(job);
+            }
             let (mut writes, mut replies) = (Vec::new(), Vec::new());
             let mut sweeps = Vec::new();
             for job in jobs.drain(..) {
