@@ -22,11 +22,13 @@ impl UserCode {
     #[cfg(feature = "engine")]
     pub fn from_entropy(entropy: &dyn crate::rng::Entropy) -> Self {
         let mut code = *b"AAAAAA-000000";
+        // One draw is nearly always enough: of a byte in sixteen no letter can be made.
+        let mut drawn = std::iter::repeat_with(|| crate::rng::bytes::<16>(entropy)).flatten();
         for (at, symbol) in code.iter_mut().enumerate() {
             *symbol = match at {
-                0..6 => LETTERS[usize::from(uniform(entropy, 24))],
+                0..6 => LETTERS[usize::from(uniform(&mut drawn, 24))],
                 6 => b'-',
-                _ => b'0' + uniform(entropy, 10),
+                _ => b'0' + uniform(&mut drawn, 10),
             };
         }
         Self(code)
@@ -66,14 +68,9 @@ impl UserCode {
 
 /// A number below `bound`, without modulo bias.
 #[cfg(feature = "engine")]
-fn uniform(entropy: &dyn crate::rng::Entropy, bound: u8) -> u8 {
+fn uniform(drawn: &mut impl Iterator<Item = u8>, bound: u8) -> u8 {
     let limit = u8::MAX - u8::MAX % bound;
-    loop {
-        let [byte] = crate::rng::bytes(entropy);
-        if byte < limit {
-            return byte % bound;
-        }
-    }
+    drawn.find(|byte| *byte < limit).unwrap_or_default() % bound
 }
 
 impl fmt::Display for UserCode {

@@ -8,6 +8,7 @@ use tokio::sync::{Notify, broadcast, watch};
 
 use super::caps::{Caps, Limit, Place, Tally};
 use crate::challenge::{ChallengeRecord, UserCode};
+use crate::grant::SignedAnswer;
 use crate::id::ChallengeId;
 use crate::time::Timestamp;
 
@@ -47,6 +48,8 @@ struct Table {
 
 struct Entry {
     record: watch::Sender<Arc<ChallengeRecord>>,
+    /// What was signed once it was settled: whoever asks again is told the same.
+    answer: Option<SignedAnswer>,
     due: Timestamp,
 }
 
@@ -108,7 +111,7 @@ impl Live {
                     let _ = self.feed.send(Arc::clone(&record));
                 }
                 let (sender, updates) = watch::channel(record);
-                table.entries.insert(id, Entry { record: sender, due });
+                table.entries.insert(id, Entry { record: sender, answer: None, due });
                 table.codes.insert(code, id);
                 table.due.insert((due, id));
                 updates
@@ -158,6 +161,18 @@ impl Live {
 
     pub(super) fn get(&self, id: ChallengeId) -> Option<Arc<ChallengeRecord>> {
         self.table().entries.get(&id).map(|entry| Arc::clone(&entry.record.borrow()))
+    }
+
+    /// The answer that [`Live::keep_answer`] was given.
+    pub(super) fn answer(&self, id: ChallengeId) -> Option<SignedAnswer> {
+        self.table().entries.get(&id)?.answer.clone()
+    }
+
+    /// Keeps the answer of a settled question, which never changes, as long as the question is live.
+    pub(super) fn keep_answer(&self, id: ChallengeId, answer: &SignedAnswer) {
+        if let Some(entry) = self.table().entries.get_mut(&id) {
+            entry.answer = Some(answer.clone());
+        }
     }
 
     pub(super) fn by_code(&self, code: &UserCode) -> Option<Arc<ChallengeRecord>> {

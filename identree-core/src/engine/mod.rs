@@ -3,6 +3,7 @@
 //! Every decision is planned by a pure function ([`plan`](self)) and committed once, with its event. Waiting never asks the
 //! store: each commit wakes whoever waits for that question.
 
+mod answer;
 mod builder;
 mod caps;
 mod live;
@@ -27,9 +28,9 @@ use self::live::Live;
 pub use self::live::Load;
 use self::tasks::Tasks;
 use crate::actor::Actor;
-use crate::challenge::{Challenge, ChallengeRecord, Settled, State, UserCode};
+use crate::challenge::{Challenge, ChallengeRecord, UserCode};
 use crate::directory::Directory;
-use crate::grant::{Decision, Grant, SignError, SignedAnswer, Signer};
+use crate::grant::{Grant, SignError, Signer};
 use crate::id::{ChallengeId, EventId, GroupName, Nonce, RuleName, UserName};
 use crate::notify::dispatch::Dispatch;
 use crate::policy::{Policy, PolicyError};
@@ -275,6 +276,22 @@ impl Engine {
     /// # Cancel safety
     /// Nothing is lost by dropping the future.
     pub async fn wait(&self, id: ChallengeId, until: Timestamp) -> Result<Verdict, EngineError> {
+        let record = self.wait_for_record(id, until).await?;
+        self.verdict(&record).await
+    }
+
+    /// Waits as [`Engine::wait`] does, and gives the record instead: for whoever tells it in words of their own.
+    ///
+    /// # Errors
+    /// As [`Engine::wait`].
+    ///
+    /// # Cancel safety
+    /// Nothing is lost by dropping the future.
+    pub async fn wait_for_record(
+        &self,
+        id: ChallengeId,
+        until: Timestamp,
+    ) -> Result<Arc<ChallengeRecord>, EngineError> {
         let Some(mut updates) = self.watch(id).await? else {
             return Err(EngineError::NotFound);
         };
@@ -291,7 +308,7 @@ impl Engine {
             sweep::end(self, record, now).await;
             record = Arc::clone(&updates.borrow());
         }
-        self.verdict(&record).await
+        Ok(record)
     }
 
     /// Follows one question: the current record, and each later one.
@@ -373,48 +390,6 @@ impl Engine {
 
     fn may_see(&self, record: &ChallengeRecord, viewer: &Actor) -> bool {
         record.question().requester == *viewer.name() || self.is_admin(viewer)
-    }
-
-    /// The signed answer of a settled question; `None` while it waits.
-    ///
-    /// # Errors
-    /// [`EngineError::Sign`] if it cannot be signed now.
-    pub async fn answer(&self, record: &ChallengeRecord) -> Result<Option<SignedAnswer>, EngineError> {
-        let Some(mut answer) = record.answer(self.0.settings.grant_life) else {
-            return Ok(None);
-        };
-        if answer.decision == Decision::Granted && self.is_lapsed(answer.issued) {
-            answer.decision = Decision::Expired;
-            answer.extras = vec![("reason".to_owned(), Refusal::Lapsed.to_string())];
-        }
-        Ok(Some(SignedAnswer::make(&answer, &self.0.signer).await?))
-    }
-
-    /// Whether a grant of this time is too old to be claimed, or of a time that the clock has gone back from.
-    fn is_lapsed(&self, granted_at: Timestamp) -> bool {
-        let now = self.0.clock.now();
-        now > granted_at + self.0.settings.grant_life || granted_at.is_from_the_future(now)
-    }
-
-    async fn verdict(&self, record: &ChallengeRecord) -> Result<Verdict, EngineError> {
-        let State::Settled { at, how } = record.state() else {
-            let have = u32::try_from(record.votes().len()).unwrap_or(u32::MAX);
-            return Ok(Verdict::Pending { have, need: record.needed() });
-        };
-        let refusal = match how {
-            Settled::Granted(_) if self.is_lapsed(*at) => Refusal::Lapsed,
-            Settled::Granted(_) => {
-                let Some(answer) = record.answer(self.0.settings.grant_life) else {
-                    return Err(EngineError::NotFound);
-                };
-                return Ok(Verdict::Granted(Grant::make(answer, &self.0.signer).await?));
-            }
-            Settled::Denied { by, reason } => Refusal::Denied { by: by.clone(), reason: reason.clone() },
-            Settled::Expired => Refusal::Expired,
-            Settled::Cancelled { by } => Refusal::Cancelled { by: by.clone() },
-            Settled::Refused { rule, text } => Refusal::Rule { rule: rule.clone(), text: text.clone() },
-        };
-        Ok(Verdict::Refused(refusal))
     }
 
     /// A number that rises whenever any question changes: for lists that follow.

@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use super::*;
 use crate::actor::Strength;
 use crate::audit::{AuditEvent, EventKind};
-use crate::challenge::FreeChallenge;
+use crate::challenge::{FreeChallenge, Settled, State};
 use crate::directory::FixedDirectory;
-use crate::grant::{Expected, KeyRing, Proven, verify};
+use crate::grant::{Decision, Expected, KeyRing, LocalSigner, Proven, verify};
 use crate::id::{ChallengeKind, HostName, Target};
 use crate::policy::{Outcome, PolicyInput, Requirement, Revision};
 use crate::rng::SeededEntropy;
@@ -406,4 +406,38 @@ async fn what_a_clock_wrote_that_has_gone_back_since_is_over_after_a_restart() {
     let answer = after.answer(&record).await.unwrap().unwrap();
     assert_eq!(crate::grant::Answer::decode(&answer.bytes).unwrap().1.decision, Decision::Expired);
     assert_eq!(after.wait(granted, Timestamp::MAX).await.unwrap(), Verdict::Refused(Refusal::Lapsed));
+}
+
+/// Counts what it signs.
+struct Counting(LocalSigner, Arc<Mutex<u32>>);
+
+#[async_trait]
+impl Signer for Counting {
+    fn public_key(&self) -> crate::grant::PublicKey {
+        self.0.public_key()
+    }
+    async fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignError> {
+        *self.1.lock().unwrap() += 1;
+        self.0.sign(message).await
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_signed_once_and_never_outlives_its_grant() {
+    let (count, clock) = (Arc::new(Mutex::new(0)), ManualClock::default());
+    let signer = Counting(LocalSigner::generate(&SeededEntropy::new(3)), Arc::clone(&count));
+    let policy = Arc::new(Says(Mutex::new(ask_from(Requirement::default()))));
+    let engine = Engine::builder().policy(Arc::clone(&policy)).signer(signer).clock(clock.clone()).build();
+    let world = World { engine: engine.await.unwrap(), clock, policy };
+    let opened = world.open().await;
+    let id = opened.record.question().id;
+    let Verdict::Granted(grant) = world.vote(&opened, "ann", yes()).await else { panic!("not granted") };
+    assert_eq!(world.engine.wait(id, world.clock.now()).await.unwrap(), Verdict::Granted(grant.clone()));
+    let record = world.engine.record(id).await.unwrap().unwrap();
+    let answer = world.engine.answer(&record).await.unwrap().unwrap();
+    assert_eq!((answer.bytes, *count.lock().unwrap()), (grant.signed().bytes.clone(), 1));
+
+    world.clock.advance(Duration::from_secs(31));
+    let late = world.engine.answer(&record).await.unwrap().unwrap();
+    assert_ne!(late.bytes, grant.signed().bytes, "the yes that was kept is not told again");
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use ed25519_dalek::{Signer as _, SigningKey};
 
-use super::{Answer, Decision, Grant, PublicKey, SignedAnswer};
+use super::{Answer, PublicKey, SignedAnswer};
 
 /// The signature could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -118,14 +118,5 @@ impl SignedAnswer {
         let bytes = answer.encode(signer.public_key().id());
         let signature = signer.sign(&bytes).await?.to_vec();
         Ok(Self { bytes, signature })
-    }
-}
-
-impl Grant {
-    /// Signs a yes. The engine alone calls this, for a record it has committed.
-    pub(crate) async fn make(answer: Answer, signer: &dyn Signer) -> Result<Self, SignError> {
-        debug_assert_eq!(answer.decision, Decision::Granted, "only a yes becomes a grant");
-        let signed = SignedAnswer::make(&answer, signer).await?;
-        Ok(Self::proven(answer, signed))
     }
 }

@@ -67,14 +67,12 @@ pub(super) async fn wait(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Reply>, Problem> {
     let secs = wait_secs(query.as_deref())?;
-    let record = api.own(id, &host).await?;
-    let id = record.question().id;
+    let mut record = api.own(id, &host).await?;
     if record.is_pending() && secs > 0 {
         let _held = api.waits.hold(&host.name).ok_or_else(too_many_waits)?;
         let until = api.engine.clock().now() + Duration::from_secs(secs.into());
-        api.engine.wait(id, until).await.map_err(problem)?;
+        record = api.engine.wait_for_record(record.question().id, until).await.map_err(problem)?;
     }
-    let record = api.engine.record(id).await.map_err(problem)?.ok_or_else(Problem::not_found)?;
     Ok(Json(api.reply(&record).await?))
 }
 
