@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -144,7 +144,7 @@ impl Listener {
                     Ok(standing) => {
                         let guest = Guest { peer, standing, limits: self.door.limits().clone() };
                         let (router, tls, watcher) = (router.clone(), self.tls.clone(), graceful.watcher());
-                        tokio::spawn(async move { connection(stream, guest, tls, router, watcher).await });
+                        tokio::spawn(connection(stream, guest, tls, router, watcher));
                     }
                     Err(Full) => self.turn_away(stream),
                 },
@@ -198,32 +198,38 @@ struct Guest {
 async fn connection(stream: TcpStream, guest: Guest, tls: Option<TlsAcceptor2>, router: Router, watcher: Watcher) {
     let _ = stream.set_nodelay(true);
     let stream = Patient::new(stream, guest.limits.write);
-    match tls {
-        None => talk(stream, guest, router, watcher).await,
+    let talk = match tls {
+        None => talk(stream, guest, router, watcher),
         Some(TlsAcceptor2(acceptor)) => {
-            match tokio::time::timeout(guest.limits.handshake, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => talk(stream, guest, router, watcher).await,
-                Ok(Err(error)) => tracing::debug!(error = &error as &dyn std::error::Error, "a TLS handshake failed"),
-                Err(_) => tracing::debug!("a TLS handshake took too long"),
+            // In a box of its own: a connection that rests for long shall not keep the room that its handshake took.
+            let handshake = Box::pin(tokio::time::timeout(guest.limits.handshake, acceptor.accept(stream)));
+            match handshake.await {
+                Ok(Ok(stream)) => talk(stream, guest, router, watcher),
+                Ok(Err(error)) => {
+                    return tracing::debug!(error = &error as &dyn std::error::Error, "a TLS handshake failed");
+                }
+                Err(_) => return tracing::debug!("a TLS handshake took too long"),
             }
         }
+    };
+    if let Err(error) = talk.await {
+        tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended early");
     }
 }
 
-async fn talk(
+/// HTTP on one connection until it ends. Boxed once everything is in its place: ten thousand of these rest, and a task that
+/// could hold either sort would be as large as the larger, with all that was moved on the way.
+fn talk(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     guest: Guest,
     router: Router,
     watcher: Watcher,
-) {
+) -> Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>> {
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(guest.limits.head).max_buf_size(32 * 1024);
     let known = (Extension(PeerAddress(guest.peer)), Extension(guest.standing));
     let service = TowerToHyperService::new(known.layer(router));
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = watcher.watch(connection).await {
-        tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended early");
-    }
+    Box::pin(watcher.watch(builder.serve_connection(TokioIo::new(stream), service)))
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
