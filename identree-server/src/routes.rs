@@ -9,6 +9,8 @@ pub enum Door {
     Open,
     /// Anybody on the way to a session: signing in.
     SignIn,
+    /// Anybody, from one of our own pages: what is posted changes a cookie of the sender and nothing else.
+    OwnPage,
     /// A host with its credential.
     Host,
     /// A scraper with its token; without one in the configuration there is no such route.
@@ -47,6 +49,7 @@ pub const ROUTES: &[Route] = &[
     route("POST", "/api/challenges/approve", Door::Form),
     route("POST", "/api/challenges/reject", Door::Form),
     route("POST", "/signout", Door::Form),
+    route("POST", "/language", Door::OwnPage),
     route("GET", "/sessions/login", Door::SignIn),
     route("GET", "/callback", Door::SignIn),
     route("GET", "/assets/{name}", Door::Open),

@@ -85,6 +85,7 @@ pub(super) fn expected(way: Way, reason: Reason) -> Result<Refused, &'static str
             Door::Person => person(route, reason),
             Door::Form => form(route, reason),
             Door::SignIn => sign_in(route, reason),
+            Door::OwnPage => own_page(reason),
             Door::Scraper => scraper(reason),
             Door::Open => open(route, reason),
         },
@@ -253,6 +254,20 @@ fn open(route: Route, reason: Reason) -> Result<Refused, &'static str> {
         R::Put | R::Patch | R::Options | R::MethodOverride => Ok(Refused::Status(StatusCode::METHOD_NOT_ALLOWED)),
         R::LongPath if route.path.contains('{') => Ok(Refused::Status(StatusCode::NOT_FOUND)),
         _ => Err("anybody may read this"),
+    }
+}
+
+const fn own_page(reason: Reason) -> Result<Refused, &'static str> {
+    use Reason as R;
+    match reason {
+        R::OtherOrigin | R::HiddenOrigin | R::NoOrigin | R::OriginWithAPort | R::CrossSite | R::SameSite => {
+            Ok(Refused::Status(StatusCode::FORBIDDEN))
+        }
+        R::Get | R::Head | R::Put | R::Patch | R::Options | R::MethodOverride => {
+            Ok(Refused::Status(StatusCode::METHOD_NOT_ALLOWED))
+        }
+        R::NotAForm | R::NotUtf8 | R::Oversize => Ok(Refused::Status(StatusCode::BAD_REQUEST)),
+        _ => Err("whoever comes here is nobody, and changes a cookie of their own"),
     }
 }
 
