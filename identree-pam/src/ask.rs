@@ -7,7 +7,7 @@ use crate::clock::{Moment, now};
 use crate::config::Config;
 use crate::flow::{Flow, Input, Next};
 use crate::terminal::Terminal;
-use crate::text::Notice;
+use crate::text::{Language, Notice};
 use crate::transport::{Direct, Transport, Watch};
 use crate::verdict::Verdict;
 
@@ -22,13 +22,13 @@ pub fn ask(
     watch: Watch,
 ) -> Verdict {
     if config.is_insecure() {
-        show(terminal, Notice::Insecure);
+        show(terminal, config.language, Notice::Insecure);
     }
     let verdict = match Flow::new(config, facts, nonce, since) {
         Ok(flow) => drive(flow, config, facts, terminal, &mut Direct::new(config, watch)),
         Err(error) => Verdict::Misconfigured(error.to_string()),
     };
-    show(terminal, Notice::Verdict(&verdict));
+    show(terminal, config.language, Notice::Verdict(&verdict));
     verdict
 }
 
@@ -44,7 +44,7 @@ pub fn drive(
     loop {
         let output = flow.step(now(), input);
         if let Some(ticket) = &output.show {
-            show(terminal, Notice::Question(&config.hostname, facts, ticket));
+            show(terminal, config.language, Notice::Question(&config.hostname, facts, ticket));
         }
         input = match output.next {
             Next::Done(verdict) => return verdict,
@@ -55,8 +55,8 @@ pub fn drive(
 }
 
 /// Shows a notice line by line.
-pub(crate) fn show(terminal: &mut dyn Terminal, notice: Notice<'_>) {
-    for line in notice.lines() {
+pub(crate) fn show(terminal: &mut dyn Terminal, language: Language, notice: Notice<'_>) {
+    for line in notice.lines(language) {
         terminal.say(&line);
     }
 }

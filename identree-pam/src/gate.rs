@@ -10,7 +10,7 @@ use crate::config::{Config, ConfigError};
 use crate::facts::{Caller, FactsError, PamError, PamItems, Phase, caller, collect};
 use crate::flow::{Asked, USABLE_AFTER};
 use crate::terminal::Terminal;
-use crate::text::Notice;
+use crate::text::{Language, Notice};
 use crate::transport::Watch;
 use crate::verdict::Verdict;
 
@@ -51,7 +51,8 @@ pub fn gate(
         Ok(verdict) => verdict,
         Err(error) => {
             let verdict = Verdict::Misconfigured(error.to_string());
-            show(terminal, Notice::Verdict(&verdict));
+            // Where it went wrong there may be no host file to say a language.
+            show(terminal, Language::default(), Notice::Verdict(&verdict));
             verdict
         }
     }
@@ -72,7 +73,7 @@ fn try_gate(
     let claimed = match claims.begin(caller, phase, config.timeout + USABLE_AFTER)? {
         Step::Refuse(code) => {
             let verdict = Verdict::RefusedBefore(code);
-            show(terminal, Notice::Verdict(&verdict));
+            show(terminal, config.language, Notice::Verdict(&verdict));
             return Ok(verdict);
         }
         Step::Claim(record) => (prove_again(&config, &facts, &claims, caller, &record, terminal), record),
@@ -85,7 +86,7 @@ fn try_gate(
             (ask(&config, &facts, nonce, record.asked, terminal, watch), record)
         }
     };
-    settle(&claims, caller, phase, claimed, terminal)
+    settle(&claims, caller, phase, claimed, (terminal, config.language))
 }
 
 /// The other phase's approval, proven once more against what this phase is about.
@@ -104,7 +105,7 @@ fn prove_again(
         (_, Ok(_)) => Verdict::Misconfigured("there is no approval to use".into()),
     };
     if !matches!(verdict, Verdict::Granted(_)) {
-        show(terminal, Notice::Verdict(&verdict));
+        show(terminal, config.language, Notice::Verdict(&verdict));
     }
     verdict
 }
@@ -115,7 +116,7 @@ fn settle(
     caller: Caller,
     phase: Phase,
     (verdict, record): (Verdict, Record),
-    terminal: &mut dyn Terminal,
+    (terminal, language): (&mut dyn Terminal, Language),
 ) -> Result<Verdict, GateError> {
     let end = match &verdict {
         Verdict::Granted(grant) => End::Approved(grant.signed().clone()),
@@ -129,6 +130,6 @@ fn settle(
         return Ok(verdict);
     }
     let used = Verdict::Misconfigured("the approval was already used by this process".into());
-    show(terminal, Notice::Verdict(&used));
+    show(terminal, language, Notice::Verdict(&used));
     Ok(used)
 }

@@ -23,7 +23,7 @@ pub use self::config::Config;
 pub use self::flow::Flow;
 pub use self::gate::{Place, gate};
 pub use self::terminal::Terminal;
-pub use self::text::Notice;
+pub use self::text::{Language, Notice};
 pub use self::transport::Transport;
 pub use self::verdict::{Interruption, NotAsked, Verdict};
 /// What is asked: who wants to run what as whom.

@@ -15,12 +15,13 @@ use zeroize::Zeroizing;
 
 pub use self::file::{Confidence, FileError};
 pub use self::url::{ServerUrl, UrlError};
+use crate::text::Language;
 
 /// Where the host file is.
 pub const PATH: &str = "/etc/identree/client.conf";
 
 /// The names that have an effect.
-const KEYS: [&str; 8] = [
+const KEYS: [&str; 9] = [
     "IDENTREE_SERVER_URL",
     "IDENTREE_HOSTNAME",
     "IDENTREE_SHARED_SECRET",
@@ -29,6 +30,7 @@ const KEYS: [&str; 8] = [
     "IDENTREE_TIMEOUT",
     "IDENTREE_CONNECT_TIMEOUT",
     "IDENTREE_INSECURE_HTTP",
+    "IDENTREE_LANGUAGE",
 ];
 
 /// Names of other clients' files that are known and have no effect yet.
@@ -70,6 +72,8 @@ pub struct Config {
     pub timeout: Duration,
     /// How long reaching the server may take, name resolution included.
     pub connect_timeout: Duration,
+    /// In which language the terminal is spoken to.
+    pub language: Language,
     /// What the file says that has no effect yet.
     pub no_effect: Vec<&'static str>,
 }
@@ -157,6 +161,12 @@ impl Config {
         {
             return Err(wrong(line, "IDENTREE_CA_CERT must be an absolute path".into()));
         }
+        let language = match get("IDENTREE_LANGUAGE") {
+            None => Language::default(),
+            Some((line, tag)) => {
+                Language::parse(tag).ok_or_else(|| wrong(line, "IDENTREE_LANGUAGE must be en or de".into()))?
+            }
+        };
         let hours = |n: u64| Duration::from_secs(n * 3600);
         Ok(Self {
             server,
@@ -164,6 +174,7 @@ impl Config {
             secret,
             keys,
             ca_pem: None,
+            language,
             timeout: span("IDENTREE_TIMEOUT", Duration::from_secs(120), Duration::from_secs(1), hours(24))?,
             connect_timeout: span(
                 "IDENTREE_CONNECT_TIMEOUT",

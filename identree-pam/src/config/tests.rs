@@ -40,6 +40,7 @@ fn a_wrong_line_is_named_with_its_remedy_and_without_its_secret() {
         ("0123456789abcdef=IDENTREE_SHARED_SECRET", "client.conf:5: unknown setting"),
         ("IDENTREE_TIMEOUT=5", "client.conf:5: IDENTREE_TIMEOUT must be a time like 90s or 5m, from 1s to 86400s"),
         ("IDENTREE_HOSTNAME=x", "client.conf:5: IDENTREE_HOSTNAME is given twice"),
+        ("IDENTREE_LANGUAGE=fr", "client.conf:5: IDENTREE_LANGUAGE must be en or de"),
         ("IDENTREE_CA_CERT=ca.pem", "client.conf:5: IDENTREE_CA_CERT must be an absolute path"),
         ("IDENTREE_INSECURE_HTTP=yes", "client.conf:5: IDENTREE_INSECURE_HTTP must be true or false"),
     ] {
