@@ -25,10 +25,9 @@ fn every_page_at_every_size_in_german() {
     every_page("de-AT", "german-");
 }
 
-/// No word that only the English pages have.
+/// No word that only the English pages have. Single letters do not count: a code is spelled out in them.
 fn is_all(language: &str, page: &Page) {
     const ENGLISH: &[&str] = &[
-        "a",
         "ago",
         "and",
         "approve",
