@@ -10,8 +10,8 @@
 //! | `signed_out` | the session is over; the stream ends | |
 //! | `alive` | nothing happened for 15 s | |
 //!
-//! `item` is the list's own HTML for this question, rendered at most once per language and [`Side`] and shared by all
-//! streams. One task ([`hub`]) follows the engine into a bounded [`ring`]; a stream is a position in it.
+//! `item` is the list's own HTML for this question, rendered at most once per language and side and shared by all
+//! streams. One task (`hub`) follows the engine into a bounded `ring`; a stream is a position in it.
 
 mod entry;
 mod hub;
