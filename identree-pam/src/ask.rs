@@ -56,7 +56,8 @@ pub fn drive(
 
 /// Shows a notice line by line.
 pub(crate) fn show(terminal: &mut dyn Terminal, language: Language, notice: Notice<'_>) {
+    let wrong = notice.tells_of_something_wrong();
     for line in notice.lines(language) {
-        terminal.say(&line);
+        if wrong { terminal.warn(&line) } else { terminal.say(&line) }
     }
 }

@@ -23,6 +23,8 @@ pub struct Place<'a> {
     pub claims: &'a Path,
     /// Who must own both.
     pub owner: u32,
+    /// The helper's program, which resolves names in a process of its own ([`crate::transport::RESOLVE`]).
+    pub resolver: &'a Path,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +69,7 @@ fn try_gate(
 ) -> Result<Verdict, GateError> {
     let pam = pam?;
     let caller = caller(pid)?;
-    let config = Config::load(place.config, place.owner)?;
+    let config = Config { resolver: place.resolver.to_owned(), ..Config::load(place.config, place.owner)? };
     let facts = collect(&pam, caller)?;
     let claims = Claims::open(place.claims, place.owner)?;
     let claimed = match claims.begin(caller, phase, config.timeout + USABLE_AFTER)? {

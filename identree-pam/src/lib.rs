@@ -22,7 +22,7 @@ pub use self::check::check;
 pub use self::config::Config;
 pub use self::flow::Flow;
 pub use self::gate::{Place, gate};
-pub use self::terminal::Terminal;
+pub use self::terminal::{Echo, Terminal};
 pub use self::text::{Language, Notice};
 pub use self::transport::Transport;
 pub use self::verdict::{Interruption, NotAsked, Verdict};

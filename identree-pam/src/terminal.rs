@@ -1,11 +1,32 @@
-//! Where the person sees what is going on.
+//! Where the person sees what is going on, and answers.
 
 use std::io::Write as _;
 
-/// Shows lines to the person who asked.
+use identree_core::secret::Secret;
+
+/// Shows lines to the person who asked, and asks them back.
 pub trait Terminal {
     /// Shows one complete line. It holds nothing that a terminal would take for a command.
     fn say(&mut self, line: &str);
+
+    /// Shows one line that tells of something wrong.
+    fn warn(&mut self, line: &str) {
+        self.say(line);
+    }
+
+    /// Asks the person for one line. `None`: nobody can answer here (`pam_exec`, no conversation, `sudo -n`).
+    fn ask(&mut self, _prompt: &str, _echo: Echo) -> Option<Secret<String>> {
+        None
+    }
+}
+
+/// Whether an answer may be seen while it is typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Echo {
+    /// It is shown.
+    On,
+    /// It is a secret.
+    Off,
 }
 
 /// Standard output, which `pam_exec`'s option `stdout` passes on line by line.

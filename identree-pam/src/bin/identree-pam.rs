@@ -77,7 +77,12 @@ fn at_the_gate(config: &Path) -> ExitCode {
 }
 
 fn place(config: &Path) -> Place<'_> {
-    Place { config, claims: Path::new(claims::DIRECTORY), owner: rustix::process::geteuid().as_raw() }
+    Place {
+        config,
+        claims: Path::new(claims::DIRECTORY),
+        owner: rustix::process::geteuid().as_raw(),
+        resolver: Path::new("/proc/self/exe"),
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "names alone, to see that PAM's stand there once")]

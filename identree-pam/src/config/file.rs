@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, openat, stat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, lstat, openat, stat};
 use rustix::io::Errno;
 
 /// Why a file is not trusted, with the command that mends it.
@@ -92,6 +92,18 @@ pub(super) fn read(path: &Path, owner: u32, confidence: Confidence, max: u64) ->
         return Err(FileError::Size { path: path.to_owned(), max });
     }
     Ok(bytes)
+}
+
+/// Checks that nobody but root can have put a program there or changed it.
+///
+/// # Errors
+/// [`FileError`] names what is wrong and the command to run.
+pub(crate) fn trusted_program(path: &Path) -> Result<(), FileError> {
+    let failed = |cause| FileError::Read { path: path.to_owned(), cause };
+    if let Some(folder) = path.parent() {
+        check(folder, &stat(folder).map_err(failed)?, 0, FileType::Directory, 0o022)?;
+    }
+    check(path, &lstat(path).map_err(failed)?, 0, FileType::RegularFile, 0o022)
 }
 
 fn check(path: &Path, stat: &Stat, expected: u32, kind: FileType, forbidden: u32) -> Result<(), FileError> {

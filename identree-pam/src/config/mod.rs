@@ -13,12 +13,16 @@ use identree_core::grant::KeyRing;
 use identree_core::id::HostName;
 use zeroize::Zeroizing;
 
+pub(crate) use self::file::trusted_program;
 pub use self::file::{Confidence, FileError};
 pub use self::url::{ServerUrl, UrlError};
 use crate::text::Language;
 
 /// Where the host file is.
 pub const PATH: &str = "/etc/identree/client.conf";
+
+/// The program that runs, whatever it is called by now.
+pub(crate) const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// The names that have an effect.
 const KEYS: [&str; 9] = [
@@ -74,6 +78,8 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// In which language the terminal is spoken to.
     pub language: Language,
+    /// The helper's program, which resolves names; not in the file, but known to whoever reads it.
+    pub resolver: PathBuf,
     /// What the file says that has no effect yet.
     pub no_effect: Vec<&'static str>,
 }
@@ -174,6 +180,7 @@ impl Config {
             secret,
             keys,
             ca_pem: None,
+            resolver: OWN_PROGRAM.into(),
             language,
             timeout: span("IDENTREE_TIMEOUT", Duration::from_secs(120), Duration::from_secs(1), hours(24))?,
             connect_timeout: span(

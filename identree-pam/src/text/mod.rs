@@ -48,6 +48,15 @@ pub enum Notice<'a> {
 }
 
 impl Notice<'_> {
+    /// Whether it is to be shown as an error.
+    pub const fn tells_of_something_wrong(&self) -> bool {
+        match self {
+            Self::Question(..) => false,
+            Self::Verdict(verdict) => !matches!(verdict, Verdict::Granted(_)),
+            Self::Insecure => true,
+        }
+    }
+
     /// The lines. Whatever came from outside is made visible.
     pub fn lines(&self, language: Language) -> Vec<String> {
         match (self, language) {

@@ -41,7 +41,7 @@ impl<'a> Direct<'a> {
         }
         let addresses = match server.literal() {
             Some(addresses) => addresses.into_iter().map(|address| SocketAddr::new(address, server.port)).collect(),
-            None => resolve::addresses(&server.host, server.port, &self.watch, until)?,
+            None => resolve::addresses(&self.config.resolver, &server.host, server.port, &self.watch, until)?,
         };
         let tls = self.tls.clone().map(|config| (config, &*server.host));
         let mut stream = Stream::open(&addresses, tls, &self.watch, until)?;

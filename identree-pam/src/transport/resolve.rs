@@ -4,12 +4,14 @@
 use std::io::{Read as _, Write};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::os::fd::AsFd as _;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use rustix::event::PollFlags;
 
 use super::{TransportError, Watch};
 use crate::clock::Moment;
+use crate::config::{OWN_PROGRAM, trusted_program};
 
 /// The hidden option that makes the helper's binary resolve a name and print the addresses.
 pub const RESOLVE: &str = "--resolve";
@@ -23,15 +25,20 @@ pub fn resolve_here(name: &str, out: &mut impl Write) -> bool {
     found.map(|address| writeln!(out, "{}", address.ip())).all(|written| written.is_ok())
 }
 
-/// The addresses of `name`, asked for by a child process with an empty environment.
+/// The addresses of `name`, asked for by a child process with an empty environment: `resolver`, which is this very program
+/// or root's alone.
 pub(super) fn addresses(
+    resolver: &Path,
     name: &str,
     port: u16,
     watch: &Watch,
     until: Moment,
 ) -> Result<Vec<SocketAddr>, TransportError> {
     let failed = |why: &str| TransportError::Unreachable(format!("the name {name} cannot be resolved: {why}"));
-    let mut command = Command::new("/proc/self/exe");
+    if resolver != Path::new(OWN_PROGRAM) {
+        trusted_program(resolver).map_err(|e| failed(&e.to_string()))?;
+    }
+    let mut command = Command::new(resolver);
     command.args([RESOLVE, name]).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = Reaped(command.spawn().map_err(|e| failed(&e.to_string()))?);
     let mut stdout = child.0.stdout.take().ok_or_else(|| failed("no answer"))?;

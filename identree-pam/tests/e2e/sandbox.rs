@@ -25,7 +25,7 @@ pub(crate) struct Helper {
 
 pub(crate) struct Sandbox {
     folder: tempfile::TempDir,
-    helper: Helper,
+    helper: Option<Helper>,
 }
 
 pub(crate) struct Running(Child);
@@ -49,10 +49,6 @@ fn all_there() -> bool {
 impl Sandbox {
     /// `None` where the machine cannot do it. `rule` is what sudoers allows ann.
     pub(crate) fn new(helper: Helper, stack: Stack, rule: &str) -> Option<Self> {
-        if !all_there() {
-            return None;
-        }
-        let folder = tempfile::tempdir().unwrap();
         let line =
             format!("pam_exec.so seteuid stdout quiet {} --config {}", helper.program.display(), helper.conf.display());
         let mut pam = String::new();
@@ -62,19 +58,28 @@ impl Sandbox {
             writeln!(pam, "account required {line}").unwrap();
         }
         writeln!(pam, "account required pam_permit.so\nsession required pam_permit.so").unwrap();
+        Self::with_pam(&pam, rule).map(|sandbox| Self { helper: Some(helper), ..sandbox })
+    }
+
+    /// With this PAM stack for sudo and su.
+    pub(crate) fn with_pam(pam: &str, rule: &str) -> Option<Self> {
+        if !all_there() {
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
         let put = |name: &str, text: &str, mode: u32| {
             let path = folder.path().join(name);
             fs::write(&path, text).unwrap();
             fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
         };
-        put("pam", &pam, 0o644);
+        put("pam", pam, 0o644);
         put("sudoers", &format!("Defaults !lecture\nann ALL=(ALL:ALL) {rule}\n"), 0o440);
         let users = "root:x:0:0::/root:/bin/sh\nann:x:64001:64001::/:/bin/sh\nbob:x:64002:64002::/:/bin/sh\n";
         put("passwd", users, 0o644);
         put("group", "root:x:0:\nann:x:64001:\nbob:x:64002:\n", 0o644);
         put("shadow", "root:*:1::::::\nann:*:1::::::\nbob:*:1::::::\n", 0o640);
         put("hosts", "127.0.0.1 localhost id.test\n", 0o644);
-        Some(Self { folder, helper })
+        Some(Self { folder, helper: None })
     }
 
     /// Runs a command line as ann and returns its exit code with everything it printed.
@@ -124,7 +129,8 @@ impl Sandbox {
 
     /// The helper that reads this sandbox's host file.
     fn helper(&self) -> Pid {
-        let (program, conf) = (self.helper.program.to_str().unwrap(), self.helper.conf.to_str().unwrap());
+        let helper = self.helper.as_ref().expect("the PAM lines start a helper");
+        let (program, conf) = (helper.program.to_str().unwrap(), helper.conf.to_str().unwrap());
         let mut pids =
             fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
         let helper = pids.find(|pid| {

@@ -1,0 +1,29 @@
+//! The person, reached through the program's own conversation.
+
+use identree_core::secret::Secret;
+use identree_pam::{Echo, Terminal};
+
+use crate::ffi;
+use crate::handle::Handle;
+
+/// Shows and asks through PAM.
+pub(crate) struct PamTerminal<'a>(pub(crate) &'a Handle);
+
+impl Terminal for PamTerminal<'_> {
+    fn say(&mut self, line: &str) {
+        // A program that shows nothing is told nothing; the answer does not depend on it.
+        let _ = self.0.converse(ffi::TEXT_INFO, line);
+    }
+
+    fn warn(&mut self, line: &str) {
+        let _ = self.0.converse(ffi::ERROR_MSG, line);
+    }
+
+    fn ask(&mut self, prompt: &str, echo: Echo) -> Option<Secret<String>> {
+        let style = match echo {
+            Echo::On => ffi::PROMPT_ECHO_ON,
+            Echo::Off => ffi::PROMPT_ECHO_OFF,
+        };
+        self.0.converse(style, prompt)
+    }
+}
