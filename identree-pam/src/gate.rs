@@ -9,6 +9,8 @@ use crate::claims::{Claims, ClaimsError, End, Record, Standing, Step};
 use crate::config::{Config, ConfigError};
 use crate::facts::{Caller, FactsError, PamError, PamItems, Phase, caller, collect};
 use crate::flow::{Asked, USABLE_AFTER};
+use crate::glass::{Situation, instead};
+
 use crate::terminal::Terminal;
 use crate::text::{Language, Notice};
 use crate::transport::Watch;
@@ -85,7 +87,10 @@ fn try_gate(
                 watch = watch.terminal(tty);
             }
             let nonce = claims.nonce(&facts.service, caller, record.counter);
-            (ask(&config, &facts, nonce, record.asked, terminal, watch), record)
+            let verdict = ask(&config, &facts, nonce, record.asked, terminal, watch);
+            let (run, owner) = (place.claims, place.owner);
+            let situation = Situation { config: &config, facts: &facts, caller, phase, run, owner };
+            (instead(verdict, situation, terminal), record)
         }
     };
     settle(&claims, caller, phase, claimed, (terminal, config.language))
@@ -112,7 +117,7 @@ fn prove_again(
     verdict
 }
 
-/// Keeps how it ended. What settles nothing (unreachable, not asked, misconfigured) leaves the question as it was.
+/// Keeps how it ended. What settles nothing (unreachable, break-glass, not asked, misconfigured) leaves the question as it was.
 fn settle(
     claims: &Claims,
     caller: Caller,
@@ -123,9 +128,11 @@ fn settle(
     let end = match &verdict {
         Verdict::Granted(grant) => End::Approved(grant.signed().clone()),
         Verdict::Refused(_) | Verdict::TimedOut | Verdict::Cancelled(_) => End::Refused(verdict.exit_code()),
-        Verdict::RefusedBefore(_) | Verdict::Unreachable(_) | Verdict::NotAsked(_) | Verdict::Misconfigured(_) => {
-            return Ok(verdict);
-        }
+        Verdict::BrokenGlass
+        | Verdict::RefusedBefore(_)
+        | Verdict::Unreachable(_)
+        | Verdict::NotAsked(_)
+        | Verdict::Misconfigured(_) => return Ok(verdict),
     };
     let counts = claims.finish(caller, &record, phase, end)?;
     if counts || !matches!(verdict, Verdict::Granted(_)) {

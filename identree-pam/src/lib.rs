@@ -11,7 +11,10 @@ pub mod flow;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gate;
+pub mod glass;
 pub mod hygiene;
+pub mod setup;
+pub mod state;
 pub mod terminal;
 mod text;
 pub mod transport;

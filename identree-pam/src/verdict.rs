@@ -43,7 +43,7 @@ impl NotAsked {
     }
 }
 
-/// How asking ended. Only [`Verdict::Granted`] opens anything.
+/// How asking ended. Only [`Verdict::Granted`] and [`Verdict::BrokenGlass`] open anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// A proven yes.
@@ -56,6 +56,8 @@ pub enum Verdict {
     RefusedBefore(u8),
     /// The server could not be reached or could not answer; the text says how.
     Unreachable(String),
+    /// The server could not be reached, and the person knew this host's break-glass password; its use is written down.
+    BrokenGlass,
     /// The server put the question to nobody, because too much is asked.
     NotAsked(NotAsked),
     /// Something is set up wrongly; the text says what and how to fix it.
@@ -65,11 +67,11 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// 0 for a proven yes; 1 refused, 2 expired, 3 unreachable, 4 misconfigured, 5 cancelled, 6 not asked.
+    /// 0 for a proven yes or the break-glass password; 1 refused, 2 expired, 3 unreachable, 4 misconfigured, 5 cancelled, 6 not asked.
     pub fn exit_code(&self) -> u8 {
         use identree_core::grant::Decision;
         match self {
-            Self::Granted(_) => 0,
+            Self::Granted(_) | Self::BrokenGlass => 0,
             Self::Refused(answer) => match answer.decision {
                 Decision::Expired => 2,
                 Decision::Cancelled => 5,

@@ -7,7 +7,7 @@ use identree_pam::facts::Phase;
 
 use crate::ffi;
 
-/// The code of a verdict; only a proven yes is `PAM_SUCCESS`.
+/// The code of a verdict; only a proven yes (or the break-glass password) is `PAM_SUCCESS`.
 ///
 /// In *auth*: a no that stands is `PAM_MAXTRIES`, so that sshd does not try again; sudo tries `passwd_tries` times whatever
 /// the code (each further try is refused at once). What is broken is `PAM_AUTHINFO_UNAVAIL` (the server) or
@@ -19,7 +19,7 @@ pub(crate) fn code(phase: Phase, verdict: &Verdict) -> c_int {
         Phase::Account => ffi::PERM_DENIED,
     };
     match verdict {
-        Verdict::Granted(_) => ffi::SUCCESS,
+        Verdict::Granted(_) | Verdict::BrokenGlass => ffi::SUCCESS,
         Verdict::Refused(_) | Verdict::RefusedBefore(_) | Verdict::NotAsked(_) => no(ffi::MAXTRIES),
         Verdict::TimedOut => no(ffi::AUTH_ERR),
         Verdict::Unreachable(_) => ffi::AUTHINFO_UNAVAIL,

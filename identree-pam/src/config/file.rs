@@ -52,6 +52,13 @@ pub enum FileError {
     },
 }
 
+impl FileError {
+    /// Whether there is no such file, rather than one that is not to be trusted.
+    pub const fn is_missing(&self) -> bool {
+        matches!(self, Self::Read { cause: Errno::NOENT, .. })
+    }
+}
+
 const fn remedy(cause: Errno) -> &'static str {
     match cause {
         Errno::NOENT => "; `identree add-host` on the server prints what belongs there",
@@ -64,6 +71,8 @@ const fn remedy(cause: Errno) -> &'static str {
 /// Whether the file's content is a secret or only must not be forged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Confidence {
+    /// Nobody but the owner may read it, not even a group.
+    Sealed,
     /// Others may not read it.
     Secret,
     /// Everybody may read it.
@@ -75,7 +84,7 @@ pub enum Confidence {
 ///
 /// # Errors
 /// [`FileError`] names what is wrong and the command to run.
-pub(super) fn read(path: &Path, owner: u32, confidence: Confidence, max: u64) -> Result<Vec<u8>, FileError> {
+pub(crate) fn read(path: &Path, owner: u32, confidence: Confidence, max: u64) -> Result<Vec<u8>, FileError> {
     let failed = |cause| FileError::Read { path: path.to_owned(), cause };
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         check(folder, &stat(folder).map_err(failed)?, owner, FileType::Directory, 0o022)?;
@@ -83,7 +92,11 @@ pub(super) fn read(path: &Path, owner: u32, confidence: Confidence, max: u64) ->
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = openat(CWD, path, flags, Mode::empty()).map_err(failed)?;
     // Group read of a secret is allowed (0640), group write never.
-    let forbidden = if confidence == Confidence::Secret { 0o027 } else { 0o022 };
+    let forbidden = match confidence {
+        Confidence::Sealed => 0o077,
+        Confidence::Secret => 0o027,
+        Confidence::Public => 0o022,
+    };
     check(path, &fstat(&file).map_err(failed)?, owner, FileType::RegularFile, forbidden)?;
     let mut bytes = Vec::new();
     let read = File::from(file).take(max + 1).read_to_end(&mut bytes);

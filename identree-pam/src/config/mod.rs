@@ -13,8 +13,8 @@ use identree_core::grant::KeyRing;
 use identree_core::id::HostName;
 use zeroize::Zeroizing;
 
-pub(crate) use self::file::trusted_program;
 pub use self::file::{Confidence, FileError};
+pub(crate) use self::file::{read as read_file, trusted_program};
 pub use self::url::{ServerUrl, UrlError};
 use crate::text::Language;
 
@@ -25,7 +25,7 @@ pub const PATH: &str = "/etc/identree/client.conf";
 pub(crate) const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// The names that have an effect.
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 11] = [
     "IDENTREE_SERVER_URL",
     "IDENTREE_HOSTNAME",
     "IDENTREE_SHARED_SECRET",
@@ -35,15 +35,15 @@ const KEYS: [&str; 9] = [
     "IDENTREE_CONNECT_TIMEOUT",
     "IDENTREE_INSECURE_HTTP",
     "IDENTREE_LANGUAGE",
+    "IDENTREE_BREAKGLASS_ENABLED",
+    "IDENTREE_BREAKGLASS_FILE",
 ];
 
 /// Names of other clients' files that are known and have no effect yet.
-const NO_EFFECT_YET: [&str; 13] = [
+const NO_EFFECT_YET: [&str; 11] = [
     "IDENTREE_POLL_INTERVAL",
     "IDENTREE_CLIENT_CERT",
     "IDENTREE_CLIENT_KEY",
-    "IDENTREE_BREAKGLASS_ENABLED",
-    "IDENTREE_BREAKGLASS_FILE",
     "IDENTREE_BREAKGLASS_ROTATION_DAYS",
     "IDENTREE_BREAKGLASS_PASSWORD_TYPE",
     "IDENTREE_BREAKGLASS_BCRYPT_COST",
@@ -76,6 +76,8 @@ pub struct Config {
     pub timeout: Duration,
     /// How long reaching the server may take, name resolution included.
     pub connect_timeout: Duration,
+    /// The file with the hash of the break-glass password, unless this host has none.
+    pub break_glass: Option<PathBuf>,
     /// In which language the terminal is spoken to.
     pub language: Language,
     /// The helper's program, which resolves names; not in the file, but known to whoever reads it.
@@ -147,11 +149,13 @@ impl Config {
 
         let (line, text) = need("IDENTREE_SERVER_URL")?;
         let server = ServerUrl::parse(text).map_err(|e| wrong(line, format!("IDENTREE_SERVER_URL {e}")))?;
-        let insecure = match get("IDENTREE_INSECURE_HTTP") {
-            None | Some((_, "false")) => false,
-            Some((_, "true")) => true,
-            Some((line, _)) => return Err(wrong(line, "IDENTREE_INSECURE_HTTP must be true or false".into())),
+        let flag = |key: &'static str, default: bool| match get(key) {
+            None => Ok(default),
+            Some((_, "false")) => Ok(false),
+            Some((_, "true")) => Ok(true),
+            Some((line, _)) => Err(wrong(line, format!("{key} must be true or false"))),
         };
+        let insecure = flag("IDENTREE_INSECURE_HTTP", false)?;
         if !server.tls && !server.is_loopback() && !insecure {
             let problem = "IDENTREE_SERVER_URL must be https: over http anybody on the network sees every question";
             return Err(wrong(line, problem.into()));
@@ -173,6 +177,12 @@ impl Config {
                 Language::parse(tag).ok_or_else(|| wrong(line, "IDENTREE_LANGUAGE must be en or de".into()))?
             }
         };
+        let break_glass = match get("IDENTREE_BREAKGLASS_FILE") {
+            None => Path::new(crate::glass::PATH),
+            Some((_, path)) if Path::new(path).is_absolute() => Path::new(path),
+            Some((line, _)) => return Err(wrong(line, "IDENTREE_BREAKGLASS_FILE must be an absolute path".into())),
+        };
+        let break_glass = flag("IDENTREE_BREAKGLASS_ENABLED", true)?.then(|| break_glass.to_owned());
         let hours = |n: u64| Duration::from_secs(n * 3600);
         Ok(Self {
             server,
@@ -181,6 +191,7 @@ impl Config {
             keys,
             ca_pem: None,
             resolver: OWN_PROGRAM.into(),
+            break_glass,
             language,
             timeout: span("IDENTREE_TIMEOUT", Duration::from_secs(120), Duration::from_secs(1), hours(24))?,
             connect_timeout: span(

@@ -9,6 +9,7 @@ use identree_core::text::{command_line, visible};
 
 use super::run_as;
 use crate::flow::Ticket;
+use crate::glass::Says;
 use crate::verdict::{Interruption, NotAsked, Verdict};
 
 pub(super) const INSECURE: &str =
@@ -61,6 +62,7 @@ pub(super) fn verdict(verdict: &Verdict) -> String {
                 Decision::Denied | Decision::Granted => format!("denied{by}{because}"),
             }
         }
+        Verdict::BrokenGlass => "opened with the break-glass password; its use is recorded".into(),
         Verdict::TimedOut => "nobody answered in time; run the command again to ask again".into(),
         Verdict::RefusedBefore(_) => "already refused; run the command again to ask again".into(),
         Verdict::Unreachable(why) => format!("the server is unreachable, so nothing was allowed: {}", visible(why)),
@@ -70,6 +72,14 @@ pub(super) fn verdict(verdict: &Verdict) -> String {
         Verdict::Cancelled(Interruption::CallerGone | Interruption::Signal) => {
             "interrupted; the question was taken back".into()
         }
+    }
+}
+
+pub(super) fn glass(says: Says) -> String {
+    match says {
+        Says::Prompt => "Break-glass password of this host (its use is recorded; Enter alone gives up): ".into(),
+        Says::Wrong => "identree: that is not the break-glass password of this host".into(),
+        Says::TooOften(wait) => format!("identree: too many attempts; try again in {}", span(wait)),
     }
 }
 

@@ -9,6 +9,7 @@ use identree_core::text::{command_line, visible};
 
 use super::run_as;
 use crate::flow::Ticket;
+use crate::glass::Says;
 use crate::verdict::{Interruption, NotAsked, Verdict};
 
 pub(super) const INSECURE: &str =
@@ -63,6 +64,7 @@ pub(super) fn verdict(verdict: &Verdict) -> String {
                 Decision::Denied | Decision::Granted => format!("abgelehnt{by}{because}"),
             }
         }
+        Verdict::BrokenGlass => "mit dem Notfallpasswort geöffnet; sein Gebrauch ist festgehalten".into(),
         Verdict::TimedOut => EXPIRED.into(),
         Verdict::RefusedBefore(_) => "bereits verweigert; um erneut zu fragen, den Befehl noch einmal ausführen".into(),
         Verdict::Unreachable(why) => {
@@ -76,6 +78,16 @@ pub(super) fn verdict(verdict: &Verdict) -> String {
         Verdict::Cancelled(Interruption::CallerGone | Interruption::Signal) => {
             "unterbrochen; die Frage wurde zurückgezogen".into()
         }
+    }
+}
+
+pub(super) fn glass(says: Says) -> String {
+    match says {
+        Says::Prompt => {
+            "Notfallpasswort dieses Rechners (sein Gebrauch wird festgehalten; Enter allein bricht ab): ".into()
+        }
+        Says::Wrong => "identree: das ist nicht das Notfallpasswort dieses Rechners".into(),
+        Says::TooOften(wait) => format!("identree: zu viele Versuche; erneut möglich in {}", span(wait)),
     }
 }
 

@@ -10,6 +10,7 @@ use identree_core::challenge::{RunAs, SudoFacts};
 use identree_core::id::HostName;
 
 use crate::flow::Ticket;
+use crate::glass::Says;
 use crate::verdict::Verdict;
 
 /// The longest command shown here; the page where it is approved shows all of it.
@@ -43,6 +44,8 @@ pub enum Notice<'a> {
     Question(&'a HostName, &'a SudoFacts, &'a Ticket),
     /// How it ended.
     Verdict(&'a Verdict),
+    /// Asking for the break-glass password.
+    Glass(Says),
     /// Questions travel unprotected.
     Insecure,
 }
@@ -53,6 +56,7 @@ impl Notice<'_> {
         match self {
             Self::Question(..) => false,
             Self::Verdict(verdict) => !matches!(verdict, Verdict::Granted(_)),
+            Self::Glass(says) => !matches!(says, Says::Prompt),
             Self::Insecure => true,
         }
     }
@@ -64,6 +68,8 @@ impl Notice<'_> {
             (Self::Question(host, facts, ticket), Language::German) => german::question(host, facts, ticket),
             (Self::Verdict(verdict), Language::English) => vec![format!("identree: {}", english::verdict(verdict))],
             (Self::Verdict(verdict), Language::German) => vec![format!("identree: {}", german::verdict(verdict))],
+            (Self::Glass(says), Language::English) => vec![english::glass(*says)],
+            (Self::Glass(says), Language::German) => vec![german::glass(*says)],
             (Self::Insecure, Language::English) => vec![english::INSECURE.to_owned()],
             (Self::Insecure, Language::German) => vec![german::INSECURE.to_owned()],
         }
@@ -97,6 +103,7 @@ mod tests {
         let why = || "why".to_owned();
         for verdict in [
             Verdict::TimedOut,
+            Verdict::BrokenGlass,
             Verdict::RefusedBefore(1),
             Verdict::Unreachable(why()),
             Verdict::Misconfigured(why()),

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test ends when something is not as it must be")]
 
 mod gate;
+mod glass;
 mod place;
 #[path = "../../../tests/e2e/sandbox.rs"]
 #[expect(dead_code, reason = "shared with the helper's tests, which use more of it")]

@@ -1,0 +1,234 @@
+//! What this host keeps over a restart: a folder of root's own, small files put in place whole and forced to disk.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::event::{Timespec, poll};
+use rustix::fd::OwnedFd;
+use rustix::fs::{
+    AtFlags, FileType, FlockOperation, Mode, OFlags, flock, fstat, fsync, mkdir, open, openat, renameat, unlinkat,
+};
+use rustix::io::Errno;
+
+use crate::clock::now;
+
+/// Where a host keeps what it must not forget.
+pub const DIRECTORY: &str = "/var/lib/identree";
+
+/// The lock is held while a file is written; who holds it for five seconds is stuck.
+const LOCK_WITHIN: Duration = Duration::from_secs(5);
+/// How long to wait before trying for it again.
+const LOCK_RETRY: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
+
+/// Why the folder cannot be used. What would have needed it does not happen.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateError {
+    /// The system refused.
+    #[error("{}: {cause}", .path.display())]
+    System {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        cause: Errno,
+    },
+    /// Not root's alone.
+    #[error("{}: must be a folder of uid {owner} with mode 0700 and not a link; run: chown {owner} '{0}' && chmod 0700 '{0}'", .path.display())]
+    Directory {
+        /// Which folder.
+        path: PathBuf,
+        /// Whose it must be.
+        owner: u32,
+    },
+    /// Not what was written there.
+    #[error("{}: is damaged; look at it, then remove it", .0.display())]
+    Damaged(PathBuf),
+    /// Somebody holds the lock.
+    #[error("{}: is locked by another process", .0.display())]
+    Locked(PathBuf),
+}
+
+/// A folder that is `owner`'s alone.
+#[derive(Debug)]
+pub struct State {
+    path: PathBuf,
+    directory: OwnedFd,
+}
+
+/// While it lives, no other process changes the folder.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "the lock is the open file")] OwnedFd);
+
+impl State {
+    /// Opens the folder, making it and the one above it where they are missing.
+    ///
+    /// # Errors
+    /// [`StateError`] if it is not `owner`'s alone.
+    pub fn create(path: &Path, owner: u32) -> Result<Self, StateError> {
+        for folder in path.parent().into_iter().chain([path]) {
+            match mkdir(folder, Mode::RWXU) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(cause) => return Err(StateError::System { path: folder.to_owned(), cause }),
+            }
+        }
+        Self::open(path, owner)
+    }
+
+    /// Opens the folder.
+    ///
+    /// # Errors
+    /// [`StateError`] if it is not there or not `owner`'s alone.
+    pub fn open(path: &Path, owner: u32) -> Result<Self, StateError> {
+        let system = |cause| StateError::System { path: path.to_owned(), cause };
+        let foreign = || StateError::Directory { path: path.to_owned(), owner };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let directory = open(path, flags, Mode::empty()).map_err(|cause| match cause {
+            Errno::NOTDIR | Errno::LOOP => foreign(),
+            cause => system(cause),
+        })?;
+        let stat = fstat(&directory).map_err(system)?;
+        if stat.st_uid != owner || stat.st_mode & 0o077 != 0 {
+            return Err(foreign());
+        }
+        Ok(Self { path: path.to_owned(), directory })
+    }
+
+    /// The file's full path, for messages.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Waits for the folder's one lock.
+    ///
+    /// # Errors
+    /// [`StateError::Locked`] after five seconds.
+    pub fn lock(&self) -> Result<Lock, StateError> {
+        const NAME: &str = "lock";
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file =
+            openat(&self.directory, NAME, flags, Mode::RUSR | Mode::WUSR).map_err(|cause| self.failed(NAME, cause))?;
+        let until = now() + LOCK_WITHIN;
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Lock(file)),
+                Err(Errno::WOULDBLOCK | Errno::INTR) if now() < until => {
+                    let _ = poll(&mut [], Some(&LOCK_RETRY));
+                }
+                Err(Errno::WOULDBLOCK | Errno::INTR) => return Err(StateError::Locked(self.path(NAME))),
+                Err(cause) => return Err(self.failed(NAME, cause)),
+            }
+        }
+    }
+
+    /// The file's content; `None` if there is no such file.
+    ///
+    /// # Errors
+    /// [`StateError::Damaged`] for what is no regular file or has more than `max` bytes.
+    pub fn read(&self, name: &str, max: u64) -> Result<Option<Vec<u8>>, StateError> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match openat(&self.directory, name, flags, Mode::empty()) {
+            Ok(file) => file,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(cause) => return Err(self.failed(name, cause)),
+        };
+        let stat = fstat(&file).map_err(|cause| self.failed(name, cause))?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(StateError::Damaged(self.path(name)));
+        }
+        let mut bytes = Vec::new();
+        File::from(file).take(max + 1).read_to_end(&mut bytes).map_err(|e| self.failed(name, errno(&e)))?;
+        if bytes.len() as u64 > max { Err(StateError::Damaged(self.path(name))) } else { Ok(Some(bytes)) }
+    }
+
+    /// Puts the file in place whole, and on disk before it returns. To be called under the lock.
+    ///
+    /// # Errors
+    /// [`StateError::System`]; then the old content stands.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
+        const NEW: &str = "new";
+        self.remove(NEW)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file =
+            openat(&self.directory, NEW, flags, Mode::RUSR | Mode::WUSR).map_err(|cause| self.failed(NEW, cause))?;
+        let mut file = File::from(file);
+        file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|e| self.failed(NEW, errno(&e)))?;
+        renameat(&self.directory, NEW, &self.directory, name).map_err(|cause| self.failed(name, cause))?;
+        fsync(&self.directory).map_err(|cause| self.failed(name, cause))
+    }
+
+    /// Adds a line to the file, on disk before it returns.
+    ///
+    /// # Errors
+    /// [`StateError::System`].
+    pub fn append(&self, name: &str, line: &str) -> Result<(), StateError> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file =
+            openat(&self.directory, name, flags, Mode::RUSR | Mode::WUSR).map_err(|cause| self.failed(name, cause))?;
+        let mut file = File::from(file);
+        let written = file.write_all(format!("{line}\n").as_bytes()).and_then(|()| file.sync_all());
+        written.map_err(|e| self.failed(name, errno(&e)))?;
+        fsync(&self.directory).map_err(|cause| self.failed(name, cause))
+    }
+
+    /// Removes the file if it is there.
+    ///
+    /// # Errors
+    /// [`StateError::System`].
+    pub fn remove(&self, name: &str) -> Result<(), StateError> {
+        match unlinkat(&self.directory, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(cause) => Err(self.failed(name, cause)),
+        }
+    }
+
+    fn failed(&self, name: &str, cause: Errno) -> StateError {
+        StateError::System { path: self.path(name), cause }
+    }
+}
+
+fn errno(error: &std::io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::IO)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_and_replaced_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let owner = rustix::process::geteuid().as_raw();
+        let path = folder.path().join("lib/glass");
+        assert!(matches!(State::open(&path, owner), Err(StateError::System { cause: Errno::NOENT, .. })));
+        let state = State::create(&path, owner).unwrap();
+        assert_eq!(state.read("a", 9).unwrap(), None);
+        state.write("a", b"one").unwrap();
+        state.write("a", b"two").unwrap();
+        state.append("a", "!").unwrap();
+        assert_eq!(state.read("a", 9).unwrap().unwrap(), b"two!\n");
+        assert!(matches!(state.read("a", 4), Err(StateError::Damaged(_))));
+        assert_eq!(fs::metadata(state.path("a")).unwrap().permissions().mode() & 0o777, 0o600);
+        state.remove("a").unwrap();
+        assert_eq!(state.read("a", 9).unwrap(), None);
+    }
+
+    #[test]
+    fn a_folder_that_others_can_enter_and_a_link_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let owner = rustix::process::geteuid().as_raw();
+        let path = folder.path().join("lib");
+        let state = State::create(&path, owner).unwrap();
+        symlink("/etc/hostname", state.path("link")).unwrap();
+        assert!(state.read("link", 99).is_err());
+        assert!(state.append("link", "x").is_err());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).unwrap();
+        assert!(matches!(State::open(&path, owner), Err(StateError::Directory { .. })));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+        assert!(matches!(State::open(&path, owner + 1), Err(StateError::Directory { .. })));
+    }
+}
