@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rustix::event::PollFlags;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, ipproto, socket_with, sockopt};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, connect, ipproto, socket_with, sockopt};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
@@ -100,7 +100,7 @@ impl Stream {
             return self.flush(watch, until);
         }
         while !left.is_empty() {
-            match self.socket.write(left) {
+            match Quiet(&self.socket).write(left) {
                 Ok(sent) => left = &left[sent..],
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.ready(PollFlags::OUT, watch, until)?,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -139,7 +139,7 @@ impl Stream {
     fn flush(&mut self, watch: &Watch, until: Moment) -> Result<(), TransportError> {
         while let Some(tls) = &mut self.tls {
             if tls.wants_write() {
-                match tls.write_tls(&mut self.socket) {
+                match tls.write_tls(&mut Quiet(&self.socket)) {
                     Ok(_) => {}
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.ready(PollFlags::OUT, watch, until)?,
                     Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -168,7 +168,7 @@ impl Stream {
         }
         if let Err(error) = tls.process_new_packets() {
             // The alert tells the other side why; whether it arrives does not matter.
-            let _ = tls.write_tls(&mut self.socket);
+            let _ = tls.write_tls(&mut Quiet(&self.socket));
             return Err(match error {
                 rustls::Error::InvalidCertificate(why) => TransportError::Untrusted(format!(
                     "the server's certificate is not trusted ({why:?}); check IDENTREE_CA_CERT and the name in IDENTREE_SERVER_URL"
@@ -186,6 +186,20 @@ impl Stream {
         } else {
             Err(TransportError::Unreachable("no answer in time".into()))
         }
+    }
+}
+
+/// Writes without SIGPIPE. The standard library does so for one buffer but not for several (`writev`), which TLS uses, and
+/// the program around us may die of it.
+struct Quiet<'a>(&'a TcpStream);
+
+impl io::Write for Quiet<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(rustix::net::send(self.0, bytes, SendFlags::NOSIGNAL)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

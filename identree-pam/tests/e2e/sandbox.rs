@@ -96,6 +96,13 @@ impl Sandbox {
 
     /// Runs a shell script as root that ends in `last`; there `$1` is `line`.
     pub(crate) fn start(&self, last: &str, line: &str) -> Running {
+        let mut command = self.command(last, line);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
+        Running(command.spawn().unwrap())
+    }
+
+    /// The same, not started yet.
+    pub(crate) fn command(&self, last: &str, line: &str) -> Command {
         let mut script = String::from("set -e; mount -t tmpfs tmpfs /run; cd /\n");
         for (name, place) in [
             ("passwd", "/etc/passwd"),
@@ -105,14 +112,15 @@ impl Sandbox {
             ("sudoers", "/etc/sudoers"),
             ("pam", "/etc/pam.d/sudo"),
             ("pam", "/etc/pam.d/su"),
+            ("pam", "/etc/pam.d/sudo-i"),
+            ("pam", "/etc/pam.d/su-l"),
         ] {
             writeln!(script, "mount --bind '{}/{name}' {place}", self.folder.path().display()).unwrap();
         }
         script.push_str(last);
         let mut command = Command::new("unshare");
         command.args(["--mount", "--propagation", "private", "sh", "-c", &script, "sh", line]);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
-        Running(command.spawn().unwrap())
+        command
     }
 
     /// Sends SIGTERM to the helper.
@@ -143,6 +151,11 @@ impl Sandbox {
 }
 
 impl Running {
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Kills the process that was started, and that alone.
     pub(crate) fn kill(&mut self) {
         self.0.kill().unwrap();

@@ -8,6 +8,8 @@ mod place;
 #[path = "../../../tests/e2e/sandbox.rs"]
 #[expect(dead_code, reason = "shared with the helper's tests, which use more of it")]
 mod sandbox;
+mod screen;
 #[path = "../../../tests/it/server.rs"]
 #[expect(dead_code, reason = "shared with the helper's tests, which use more of it")]
 mod server;
+mod sudo;
