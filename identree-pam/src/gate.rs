@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use identree_core::challenge::SudoFacts;
+use identree_core::challenge::{LoginFacts, SudoFacts};
 
 use crate::ask::{ask, show};
 use crate::claims::{Claims, ClaimsError, End, Record, Standing, Step};
 use crate::config::{Config, ConfigError};
-use crate::facts::{Caller, FactsError, PamError, PamItems, Phase, caller, collect};
+use crate::facts::{Caller, FactsError, PamError, PamItems, Phase, Program, caller, collect, login};
 use crate::flow::{Asked, USABLE_AFTER};
 use crate::glass::{Situation, instead};
-
+use crate::question::Question;
 use crate::terminal::Terminal;
 use crate::text::{Language, Notice};
 use crate::transport::Watch;
@@ -43,6 +43,27 @@ enum GateError {
     Signals(nix::errno::Errno),
 }
 
+enum Facts {
+    Sudo(SudoFacts),
+    Login(LoginFacts),
+}
+
+impl Facts {
+    fn of(pam: &PamItems, caller: Caller) -> Result<Self, FactsError> {
+        Ok(match pam.program {
+            Program::Sudo | Program::Su => Self::Sudo(collect(pam, caller)?),
+            Program::Login(kind) => Self::Login(login(pam, kind)?),
+        })
+    }
+
+    const fn question(&self) -> Question<'_> {
+        match self {
+            Self::Sudo(facts) => Question::Sudo(facts),
+            Self::Login(facts) => Question::Login(facts),
+        }
+    }
+}
+
 /// Decides about one call of PAM: shows what there is to show and returns the verdict.
 pub fn gate(
     phase: Phase,
@@ -72,7 +93,8 @@ fn try_gate(
     let pam = pam?;
     let caller = caller(pid)?;
     let config = Config { resolver: place.resolver.to_owned(), ..Config::load(place.config, place.owner)? };
-    let facts = collect(&pam, caller)?;
+    let facts = Facts::of(&pam, caller)?;
+    let question = facts.question();
     let claims = Claims::open(place.claims, place.owner)?;
     let claimed = match claims.begin(caller, phase, config.timeout + USABLE_AFTER)? {
         Step::Refuse(code) => {
@@ -80,16 +102,16 @@ fn try_gate(
             show(terminal, config.language, Notice::Verdict(&verdict));
             return Ok(verdict);
         }
-        Step::Claim(record) => (prove_again(&config, &facts, &claims, caller, &record, terminal), record),
+        Step::Claim(record) => (prove_again(&config, question, &claims, caller, &record, terminal), record),
         Step::Ask(record) => {
             let mut watch = Watch::default().caller(caller.pid).signals().map_err(GateError::Signals)?;
             if let Some(tty) = &pam.tty {
                 watch = watch.terminal(tty);
             }
-            let nonce = claims.nonce(&facts.service, caller, record.counter);
-            let verdict = ask(&config, &facts, nonce, record.asked, terminal, watch);
+            let nonce = claims.nonce(question.service(), caller, record.counter);
+            let verdict = ask(&config, question, nonce, record.asked, terminal, watch);
             let (run, owner) = (place.claims, place.owner);
-            let situation = Situation { config: &config, facts: &facts, caller, phase, run, owner };
+            let situation = Situation { config: &config, question, caller, phase, run, owner };
             (instead(verdict, situation, terminal), record)
         }
     };
@@ -99,14 +121,14 @@ fn try_gate(
 /// The other phase's approval, proven once more against what this phase is about.
 fn prove_again(
     config: &Config,
-    facts: &SudoFacts,
+    question: Question<'_>,
     claims: &Claims,
     caller: Caller,
     record: &Record,
     terminal: &mut dyn Terminal,
 ) -> Verdict {
-    let nonce = claims.nonce(&facts.service, caller, record.counter);
-    let verdict = match (&record.standing, Asked::new(config, facts, nonce)) {
+    let nonce = claims.nonce(question.service(), caller, record.counter);
+    let verdict = match (&record.standing, Asked::new(config, question, nonce)) {
         (Standing::Approved { answer, .. }, Ok(asked)) => asked.prove(answer),
         (_, Err(error)) => Verdict::Misconfigured(error.to_string()),
         (_, Ok(_)) => Verdict::Misconfigured("there is no approval to use".into()),

@@ -13,6 +13,7 @@ pub mod fuzzing;
 mod gate;
 pub mod glass;
 pub mod hygiene;
+mod question;
 pub mod setup;
 pub mod state;
 pub mod terminal;
@@ -25,9 +26,10 @@ pub use self::check::check;
 pub use self::config::Config;
 pub use self::flow::Flow;
 pub use self::gate::{Place, gate};
+pub use self::question::Question;
 pub use self::terminal::{Echo, Terminal};
 pub use self::text::{Language, Notice};
 pub use self::transport::Transport;
 pub use self::verdict::{Interruption, NotAsked, Verdict};
-/// What is asked: who wants to run what as whom.
+/// What sudo asks: who wants to run what as whom.
 pub use identree_core::challenge::SudoFacts as Facts;

@@ -14,6 +14,11 @@ pub trait Terminal {
         self.say(line);
     }
 
+    /// Whether what is said is seen only together with the next prompt, or not at all: as in sshd.
+    fn holds_back(&self) -> bool {
+        false
+    }
+
     /// Asks the person for one line. `None`: nobody can answer here (`pam_exec`, no conversation, `sudo -n`).
     fn ask(&mut self, _prompt: &str, _echo: Echo) -> Option<Secret<String>> {
         None

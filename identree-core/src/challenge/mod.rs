@@ -3,6 +3,7 @@
 mod code;
 #[cfg(feature = "engine")]
 mod free;
+mod login;
 #[cfg(feature = "engine")]
 pub mod record;
 mod sudo;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use self::code::{CodeError, UserCode};
 #[cfg(feature = "engine")]
 pub use self::free::FreeChallenge;
+pub use self::login::{LoginChallenge, LoginError, LoginFacts, LoginKind};
 #[cfg(feature = "engine")]
 pub use self::record::{CastVote, ChallengeRecord, GrantedBy, Question, Settled, State};
 pub use self::sudo::{CommandSource, SudoChallenge, SudoError, SudoFacts};
@@ -138,6 +140,8 @@ pub struct Detail {
 pub enum Label {
     /// As whom it runs.
     RunAs,
+    /// From which machine.
+    Remote,
     /// The working directory.
     Directory,
     /// The terminal it was typed at.

@@ -1,3 +1,4 @@
 //! What hosts and servers say to each other. Additive only: a host two releases older keeps working.
 
+pub mod login;
 pub mod v1;

@@ -16,6 +16,7 @@ use core::ffi::{c_char, c_int};
 use std::ffi::OsString;
 use std::path::Path;
 
+use identree_core::challenge::LoginKind;
 use identree_core::text::visible;
 use identree_pam::facts::{PamItems, Phase, Program};
 use identree_pam::{Place, Terminal as _, claims, gate};
@@ -96,7 +97,10 @@ unsafe fn enter(phase: Phase, pamh: *mut PamHandle, flags: c_int, argc: c_int, a
 }
 
 fn ask(handle: &Handle, phase: Phase, silent: bool, arguments: &[String]) -> c_int {
-    let mut terminal = PamTerminal(handle);
+    let items = PamItems::from_variables(|name| variable(handle, name));
+    // OpenSSH passes on what was said with the next prompt only (sshpam_query).
+    let holds_back = items.as_ref().is_ok_and(|items| items.program == Program::Login(LoginKind::SshLogin));
+    let mut terminal = PamTerminal { handle, holds_back };
     let options = match Options::parse(arguments) {
         Ok(options) => options,
         Err(problem) => {
@@ -105,7 +109,6 @@ fn ask(handle: &Handle, phase: Phase, silent: bool, arguments: &[String]) -> c_i
             return ffi::SERVICE_ERR;
         }
     };
-    let items = PamItems::from_variables(|name| variable(handle, name));
     // sudo says so at every call, and the question is no chatter there: without it nobody could approve. Who else says so
     // would have it asked unseen, so it is not asked.
     if silent && !items.as_ref().is_ok_and(|items| items.program == Program::Sudo) {

@@ -7,16 +7,24 @@ use crate::ffi;
 use crate::handle::Handle;
 
 /// Shows and asks through PAM.
-pub(crate) struct PamTerminal<'a>(pub(crate) &'a Handle);
+pub(crate) struct PamTerminal<'a> {
+    pub(crate) handle: &'a Handle,
+    /// Whether the program shows nothing before it prompts.
+    pub(crate) holds_back: bool,
+}
 
 impl Terminal for PamTerminal<'_> {
     fn say(&mut self, line: &str) {
         // A program that shows nothing is told nothing; the answer does not depend on it.
-        let _ = self.0.converse(ffi::TEXT_INFO, line);
+        let _ = self.handle.converse(ffi::TEXT_INFO, line);
     }
 
     fn warn(&mut self, line: &str) {
-        let _ = self.0.converse(ffi::ERROR_MSG, line);
+        let _ = self.handle.converse(ffi::ERROR_MSG, line);
+    }
+
+    fn holds_back(&self) -> bool {
+        self.holds_back
     }
 
     fn ask(&mut self, prompt: &str, echo: Echo) -> Option<Secret<String>> {
@@ -24,6 +32,6 @@ impl Terminal for PamTerminal<'_> {
             Echo::On => ffi::PROMPT_ECHO_ON,
             Echo::Off => ffi::PROMPT_ECHO_OFF,
         };
-        self.0.converse(style, prompt)
+        self.handle.converse(style, prompt)
     }
 }

@@ -1,5 +1,6 @@
 //! Who asks for what: from `pam_exec`'s `PAM_*` variables and from procfs, never from what the caller could set.
 
+mod login;
 mod pam;
 pub(crate) mod procfs;
 pub(crate) mod sudo_options;
@@ -12,6 +13,7 @@ use identree_core::id::{NameError, UnixGroup, UserName};
 use identree_core::text::visible;
 use nix::unistd::{Gid, Group, Uid, User};
 
+pub use self::login::login;
 pub use self::pam::{PamError, PamItems, Phase, Program, each_once};
 
 /// The longest reason that is passed on, in characters.
@@ -112,7 +114,7 @@ pub fn collect(pam: &PamItems, caller: Caller) -> Result<SudoFacts, FactsError> 
     }
     let run_as = match pam.program {
         Program::Sudo => sudo_run_as(&argv, &requester)?,
-        Program::Su => RunAs { user: UserName::parse(&pam.user)?, group: None },
+        Program::Su | Program::Login(_) => RunAs { user: UserName::parse(&pam.user)?, group: None },
     };
     let cwd = fs::read_link(format!("/proc/{pid}/cwd")).ok().map(|path| path.into_os_string().into_vec());
     let reason = fs::read(format!("/proc/{pid}/environ")).ok().and_then(|environ| {

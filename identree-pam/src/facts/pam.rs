@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use identree_core::challenge::LoginKind;
 use identree_core::id::ServiceName;
 use identree_core::text::visible;
 
@@ -21,6 +22,8 @@ pub enum Program {
     Sudo,
     /// `su`, `su-l`.
     Su,
+    /// `sshd`, `login`: who asks is known to PAM alone.
+    Login(LoginKind),
 }
 
 /// What PAM says about the call.
@@ -34,6 +37,8 @@ pub struct PamItems {
     pub user: String,
     /// `PAM_RUSER`, if the program said who asks.
     pub ruser: Option<String>,
+    /// `PAM_RHOST`, from where somebody logs in.
+    pub rhost: Option<String>,
     /// `PAM_TTY`, if there is a terminal.
     pub tty: Option<String>,
 }
@@ -52,7 +57,7 @@ pub enum PamError {
     #[error("unknown PAM phase '{0}'")]
     Phase(String),
     /// Another service.
-    #[error("the PAM service '{0}' is not supported; the supported ones are sudo, sudo-i, su and su-l")]
+    #[error("the PAM service '{0}' is not supported; the supported ones are sudo, sudo-i, su, su-l, sshd and login")]
     Service(String),
 }
 
@@ -81,11 +86,14 @@ impl PamItems {
         let program = match &*service {
             "sudo" | "sudo-i" => Program::Sudo,
             "su" | "su-l" => Program::Su,
+            "sshd" => Program::Login(LoginKind::SshLogin),
+            "login" => Program::Login(LoginKind::Login),
             _ => return Err(PamError::Service(visible(&service).into_owned())),
         };
         let service = ServiceName::parse(&service).map_err(|_| PamError::Service(visible(&service).into_owned()))?;
         let (user, ruser, tty) = (need(&get, "PAM_USER")?, filled(&get, "PAM_RUSER")?, filled(&get, "PAM_TTY")?);
-        Ok(Self { service, program, user, ruser, tty })
+        let rhost = filled(&get, "PAM_RHOST")?;
+        Ok(Self { service, program, user, ruser, rhost, tty })
     }
 }
 
@@ -152,7 +160,8 @@ mod tests {
         assert_eq!(call("sudo-i").unwrap().program, Program::Sudo);
         assert_eq!(call("su-l").unwrap().program, Program::Su);
         assert_eq!(call("sudo").unwrap().tty, None, "sudo without a terminal sends an empty name");
-        assert!(call("sshd").unwrap_err().to_string().contains("'sshd' is not supported"));
+        assert_eq!(call("sshd").unwrap().program, Program::Login(LoginKind::SshLogin));
+        assert!(call("cron").unwrap_err().to_string().contains("'cron' is not supported"));
         let nobody = PamItems::from_variables(variables(&[("PAM_SERVICE", "sudo")]));
         assert_eq!(nobody, Err(PamError::Variable("PAM_USER")));
     }

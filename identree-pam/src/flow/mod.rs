@@ -3,13 +3,15 @@
 
 use std::time::Duration;
 
-use identree_core::challenge::{Challenge as _, SudoChallenge, SudoError, SudoFacts, UserCode};
+use identree_core::challenge::{Challenge, UserCode};
 use identree_core::grant::{Expected, KeyRing, Proven, SignedAnswer, verify};
 use identree_core::id::{ChallengeId, Nonce, Target};
-use identree_core::wire::v1::{MAX_WAIT_SECS, OpenRequest, Reply, VERSION};
+use identree_core::wire::login::{Opening, OpeningError};
+use identree_core::wire::v1::{MAX_WAIT_SECS, Reply, VERSION};
 
 use crate::clock::Moment;
 use crate::config::Config;
+use crate::question::Question;
 use crate::transport::{Call, TransportError};
 use crate::verdict::{NotAsked, Verdict};
 
@@ -23,6 +25,7 @@ const MARGIN: Duration = Duration::from_secs(5);
 const TOLERANCE: Duration = Duration::from_secs(2);
 /// Taking a question back is a courtesy; it delays the end by no more.
 const CANCEL_WITHIN: Duration = Duration::from_secs(1);
+const OUT_OF_STEP: &str = "the conversation is out of step";
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -88,7 +91,8 @@ pub struct Flow {
 pub struct Asked {
     nonce: Nonce,
     id: ChallengeId,
-    question: SudoChallenge,
+    question: Box<dyn Challenge>,
+    opening: Opening,
     keys: KeyRing,
 }
 
@@ -109,12 +113,13 @@ impl Asked {
     /// What this host asks under the nonce.
     ///
     /// # Errors
-    /// [`SudoError`] if it could not be shown in full.
-    pub fn new(config: &Config, facts: &SudoFacts, nonce: Nonce) -> Result<Self, SudoError> {
+    /// [`OpeningError`] if it could not be shown in full.
+    pub fn new<'a>(config: &Config, question: impl Into<Question<'a>>, nonce: Nonce) -> Result<Self, OpeningError> {
+        let question = question.into();
         let target = Target::Host(config.hostname.clone());
         let id = ChallengeId::derive(&target, &nonce);
-        let question = SudoChallenge::new(target, Vec::new(), facts.clone())?;
-        Ok(Self { nonce, id, question, keys: config.keys.clone() })
+        let opening = question.opening(nonce);
+        Ok(Self { nonce, id, question: question.challenge(target)?, opening, keys: config.keys.clone() })
     }
 
     /// What the answer proves about this question; an unproven one is a misconfiguration or worse, never a yes.
@@ -143,10 +148,15 @@ impl Flow {
     /// A question first asked at `since`, which may lie in the past if an earlier helper of the process asked it.
     ///
     /// # Errors
-    /// [`SudoError`] if it could not be shown in full.
-    pub fn new(config: &Config, facts: &SudoFacts, nonce: Nonce, since: Moment) -> Result<Self, SudoError> {
+    /// [`OpeningError`] if it could not be shown in full.
+    pub fn new<'a>(
+        config: &Config,
+        question: impl Into<Question<'a>>,
+        nonce: Nonce,
+        since: Moment,
+    ) -> Result<Self, OpeningError> {
         Ok(Self {
-            asked: Asked::new(config, facts, nonce)?,
+            asked: Asked::new(config, question, nonce)?,
             deadline: since + config.timeout,
             usable_until: since + config.timeout + USABLE_AFTER,
             connect: config.connect_timeout,
@@ -162,9 +172,9 @@ impl Flow {
             (State::Leaving(verdict), _) => done(verdict),
             (State::Opening, Input::Start) => {
                 self.state = State::Opening;
-                let request = OpenRequest::new(self.asked.nonce, self.asked.question.facts());
+                let opening = Box::new(self.asked.opening.clone());
                 let within = self.connect + MARGIN.min(self.deadline.since(now));
-                next(Next::Call(Call::Open(Box::new(request)), within))
+                next(Next::Call(Call::Open(opening), within))
             }
             (State::Resting, Input::Rested) => self.wait(now),
             (state @ (State::Opening | State::Waiting { .. }), Input::Reply(reply)) => {
@@ -172,9 +182,15 @@ impl Flow {
             }
             (state, Input::Failed(error)) => self.failed(now, &state, error),
             // Nothing else can happen; if it does, it is no yes.
-            (_, Input::Start | Input::Rested | Input::Reply(_)) => {
-                done(Verdict::Misconfigured("the conversation is out of step".into()))
-            }
+            (_, Input::Start | Input::Rested | Input::Reply(_)) => done(Verdict::Misconfigured(OUT_OF_STEP.into())),
+        }
+    }
+
+    /// What to do next after the ticket has been shown for a while.
+    pub fn resume(&mut self, now: Moment) -> Output {
+        match self.state {
+            State::Waiting { .. } => self.wait(now),
+            _ => done(Verdict::Misconfigured(OUT_OF_STEP.into())),
         }
     }
 

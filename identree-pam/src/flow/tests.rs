@@ -1,4 +1,5 @@
 use ed25519_dalek::{Signer as _, SigningKey};
+use identree_core::challenge::SudoFacts;
 use identree_core::challenge::{CommandSource, RunAs};
 use identree_core::grant::{Answer, Decision};
 use identree_core::id::{ServiceName, UserName};

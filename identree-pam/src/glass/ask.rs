@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use identree_core::challenge::SudoFacts;
 use nix::unistd::User;
 
 use super::pass::{self, PassError};
@@ -11,6 +10,7 @@ use crate::ask::show;
 use crate::clock::calendar_secs;
 use crate::config::Config;
 use crate::facts::{Caller, Phase};
+use crate::question::Question;
 use crate::terminal::{Echo, Terminal};
 use crate::text::Notice;
 use crate::verdict::Verdict;
@@ -19,7 +19,7 @@ use crate::verdict::Verdict;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Situation<'a> {
     pub(crate) config: &'a Config,
-    pub(crate) facts: &'a SudoFacts,
+    pub(crate) question: Question<'a>,
     pub(crate) caller: Caller,
     pub(crate) phase: Phase,
     /// Where passes from one phase to the next are kept: the claims' directory.
@@ -38,6 +38,10 @@ enum AskError {
 /// The verdict, or what the break-glass password makes of it. Only [`Verdict::Unreachable`] is ever changed.
 pub(crate) fn instead(verdict: Verdict, situation: Situation<'_>, terminal: &mut dyn Terminal) -> Verdict {
     let (Verdict::Unreachable(_), Some(file)) = (&verdict, &situation.config.break_glass) else { return verdict };
+    // One password for everybody is not to be guessed at from the network, nor its tries used up from there.
+    if situation.question.is_remote() {
+        return verdict;
+    }
     let place = Place { file: file.clone(), folder: DIRECTORY.into(), owner: situation.owner };
     match try_password(&place, situation, terminal) {
         Ok(true) => told(Verdict::BrokenGlass, situation, terminal),
@@ -52,7 +56,7 @@ fn told(verdict: Verdict, situation: Situation<'_>, terminal: &mut dyn Terminal)
 }
 
 fn try_password(place: &Place, situation: Situation<'_>, terminal: &mut dyn Terminal) -> Result<bool, AskError> {
-    let Situation { config, facts, caller, phase, run, owner } = situation;
+    let Situation { config, question, caller, phase, run, owner } = situation;
     if HashFile::load(&place.file, place.owner)?.is_none() {
         return Ok(false);
     }
@@ -65,12 +69,12 @@ fn try_password(place: &Place, situation: Situation<'_>, terminal: &mut dyn Term
         return Ok(false);
     }
     // Without a uid the attempt is counted under one that nobody has.
-    let uid = User::from_name(facts.requester.as_str()).ok().flatten().map_or(u32::MAX, |user| user.uid.as_raw());
+    let uid = User::from_name(question.requester().as_str()).ok().flatten().map_or(u32::MAX, |user| user.uid.as_raw());
     let used = Use {
         at: calendar_secs(),
-        user: facts.requester.to_string(),
-        service: facts.service.to_string(),
-        run_as: facts.run_as.user.to_string(),
+        user: question.requester().to_string(),
+        service: question.service().to_string(),
+        run_as: question.becomes().to_string(),
     };
     match verify(place, &password, uid, Some(&used))? {
         Checked::Right => {

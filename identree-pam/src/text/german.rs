@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use identree_core::challenge::SudoFacts;
 use identree_core::grant::Decision;
 use identree_core::id::HostName;
 use identree_core::text::{command_line, visible};
@@ -10,16 +9,25 @@ use identree_core::text::{command_line, visible};
 use super::run_as;
 use crate::flow::Ticket;
 use crate::glass::Says;
+use crate::question::Question;
 use crate::verdict::{Interruption, NotAsked, Verdict};
 
 pub(super) const INSECURE: &str =
     "identree: WARNUNG: IDENTREE_INSECURE_HTTP ist gesetzt, diese Frage kann im Netz mitgelesen werden";
 
-pub(super) fn question(host: &HostName, facts: &SudoFacts, ticket: &Ticket) -> Vec<String> {
-    let mut lines = vec![
-        format!("identree: {} möchte auf {host} als {} ausführen:", facts.requester, run_as(&facts.run_as)),
-        format!("    {}", shortened(&command_line(&facts.argv))),
-    ];
+pub(super) const PRESS_ENTER: &str = "  Nach der Genehmigung die Eingabetaste drücken: ";
+
+pub(super) fn question(host: &HostName, question: Question<'_>, ticket: &Ticket) -> Vec<String> {
+    let mut lines = match question {
+        Question::Sudo(facts) => vec![
+            format!("identree: {} möchte auf {host} als {} ausführen:", facts.requester, run_as(&facts.run_as)),
+            format!("    {}", shortened(&command_line(&facts.argv))),
+        ],
+        Question::Login(facts) => {
+            let from = facts.remote.as_ref().map(|remote| format!(" von {} aus", visible(remote))).unwrap_or_default();
+            vec![format!("identree: {} möchte sich{from} auf {host} anmelden", facts.requester)]
+        }
+    };
     if let Some(code) = &ticket.code {
         lines.push(format!("  Code        {code}"));
     }

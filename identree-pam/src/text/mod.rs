@@ -6,11 +6,12 @@
 mod english;
 mod german;
 
-use identree_core::challenge::{RunAs, SudoFacts};
+use identree_core::challenge::RunAs;
 use identree_core::id::HostName;
 
 use crate::flow::Ticket;
 use crate::glass::Says;
+use crate::question::Question;
 use crate::verdict::Verdict;
 
 /// The longest command shown here; the page where it is approved shows all of it.
@@ -37,11 +38,21 @@ impl Language {
     }
 }
 
+impl Language {
+    /// The prompt under a question where nothing is seen without one.
+    pub(crate) const fn press_enter(self) -> &'static str {
+        match self {
+            Self::English => english::PRESS_ENTER,
+            Self::German => german::PRESS_ENTER,
+        }
+    }
+}
+
 /// Something to tell the person.
 #[derive(Debug, Clone, Copy)]
 pub enum Notice<'a> {
     /// Who asks for what, and where to approve it.
-    Question(&'a HostName, &'a SudoFacts, &'a Ticket),
+    Question(&'a HostName, Question<'a>, &'a Ticket),
     /// How it ended.
     Verdict(&'a Verdict),
     /// Asking for the break-glass password.
@@ -64,8 +75,8 @@ impl Notice<'_> {
     /// The lines. Whatever came from outside is made visible.
     pub fn lines(&self, language: Language) -> Vec<String> {
         match (self, language) {
-            (Self::Question(host, facts, ticket), Language::English) => english::question(host, facts, ticket),
-            (Self::Question(host, facts, ticket), Language::German) => german::question(host, facts, ticket),
+            (Self::Question(host, question, ticket), Language::English) => english::question(host, *question, ticket),
+            (Self::Question(host, question, ticket), Language::German) => german::question(host, *question, ticket),
             (Self::Verdict(verdict), Language::English) => vec![format!("identree: {}", english::verdict(verdict))],
             (Self::Verdict(verdict), Language::German) => vec![format!("identree: {}", german::verdict(verdict))],
             (Self::Glass(says), Language::English) => vec![english::glass(*says)],

@@ -9,7 +9,8 @@ mod watch;
 use std::time::Duration;
 
 use identree_core::id::ChallengeId;
-use identree_core::wire::v1::{CHALLENGES, OpenRequest, Reply};
+use identree_core::wire::login::Opening;
+use identree_core::wire::v1::{CHALLENGES, Reply};
 
 pub use self::direct::Direct;
 pub use self::resolve::{RESOLVE, resolve_here};
@@ -20,7 +21,7 @@ use crate::verdict::Interruption;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Call {
     /// Opens the question, or finds it again.
-    Open(Box<OpenRequest>),
+    Open(Box<Opening>),
     /// Waits for its end, at most that many seconds.
     Wait(ChallengeId, u32),
     /// Takes it back.

@@ -74,9 +74,9 @@ impl Sandbox {
         };
         put("pam", pam, 0o644);
         put("sudoers", &format!("Defaults !lecture\nann ALL=(ALL:ALL) {rule}\n"), 0o440);
-        let users = "root:x:0:0::/root:/bin/sh\nann:x:64001:64001::/:/bin/sh\nbob:x:64002:64002::/:/bin/sh\n";
+        let users = "root:x:0:0::/root:/bin/sh\nann:x:64001:64001::/:/bin/sh\nbob:x:64002:64002::/:/bin/sh\nsshd:x:64003:64003::/run/sshd:/bin/false\n";
         put("passwd", users, 0o644);
-        put("group", "root:x:0:\nann:x:64001:\nbob:x:64002:\n", 0o644);
+        put("group", "root:x:0:\nann:x:64001:\nbob:x:64002:\nsshd:x:64003:\n", 0o644);
         put("shadow", "root:*:1::::::\nann:*:1::::::\nbob:*:1::::::\n", 0o640);
         put("hosts", "127.0.0.1 localhost id.test\n", 0o644);
         Some(Self { folder, helper: None })
@@ -114,8 +114,11 @@ impl Sandbox {
             ("pam", "/etc/pam.d/su"),
             ("pam", "/etc/pam.d/sudo-i"),
             ("pam", "/etc/pam.d/su-l"),
+            ("pam", "/etc/pam.d/sshd"),
         ] {
-            writeln!(script, "mount --bind '{}/{name}' {place}", self.folder.path().display()).unwrap();
+            // Debian's package of the program brings the place; without the program nothing is asked there.
+            writeln!(script, "[ ! -e {place} ] || mount --bind '{}/{name}' {place}", self.folder.path().display())
+                .unwrap();
         }
         script.push_str(last);
         let mut command = Command::new("unshare");
@@ -151,11 +154,6 @@ impl Sandbox {
 }
 
 impl Running {
-    /// Its process id.
-    pub(crate) fn id(&self) -> u32 {
-        self.0.id()
-    }
-
     /// Kills the process that was started, and that alone.
     pub(crate) fn kill(&mut self) {
         self.0.kill().unwrap();

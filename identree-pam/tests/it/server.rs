@@ -7,11 +7,12 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use ed25519_dalek::{Signer as _, SigningKey};
-use identree_core::challenge::{Challenge as _, SudoChallenge};
+use identree_core::challenge::Challenge;
 use identree_core::credential::{Authorization, HostSecret, MasterSecret, Request};
 use identree_core::grant::{Answer, Decision, PublicKey, SignedAnswer};
 use identree_core::id::{ChallengeId, HostName, Nonce, Target};
 use identree_core::time::Timestamp;
+use identree_core::wire::login::Opening;
 use identree_core::wire::v1::{OpenRequest, Reply, Status};
 use identree_evidence::{Kind, secret as note};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -34,7 +35,10 @@ pub(crate) enum Act {
 pub(crate) struct Seen {
     pub(crate) method: String,
     pub(crate) target: String,
+    /// sudo's question, if it was one.
     pub(crate) question: Option<OpenRequest>,
+    /// The question, of whatever kind.
+    pub(crate) opening: Option<Opening>,
 }
 
 type Script = dyn Fn(&State, &Seen, usize) -> Act + Send + Sync;
@@ -148,10 +152,10 @@ pub(crate) fn public(key: &SigningKey) -> PublicKey {
 
 impl State {
     /// The question that was opened first.
-    fn question(&self) -> (SudoChallenge, Nonce) {
+    fn question(&self) -> (Box<dyn Challenge>, Nonce) {
         let seen = self.seen.lock().unwrap();
-        let open = seen.iter().find_map(|s| s.question.clone()).expect("a question was opened");
-        let nonce = open.nonce;
+        let open = seen.iter().find_map(|s| s.opening.clone()).expect("a question was opened");
+        let nonce = open.nonce();
         (open.into_challenge(Target::Host(self.host.clone()), vec![]).unwrap(), nonce)
     }
 
@@ -297,6 +301,10 @@ fn receive(stream: &mut impl Read, address: SocketAddr, state: &State) -> Option
     } else {
         Ok(())
     };
-    let question = (method == "POST").then(|| serde_json::from_slice(&body).unwrap());
-    Some((Seen { method: method.into(), target: target.into(), question }, trusted))
+    let opening = (method == "POST").then(|| Opening::parse(&body).unwrap());
+    let question = match &opening {
+        Some(Opening::Sudo(request)) => Some((**request).clone()),
+        _ => None,
+    };
+    Some((Seen { method: method.into(), target: target.into(), question, opening }, trusted))
 }

@@ -10,12 +10,13 @@ use axum::extract::{Extension, Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use identree_core::actor::{Actor, Strength};
-use identree_core::challenge::{ChallengeRecord, Settled, State as Standing, SudoError};
+use identree_core::challenge::{ChallengeRecord, Settled, State as Standing};
 use identree_core::engine::Limit;
 use identree_core::grant::{Answer, Decision};
 use identree_core::id::{ChallengeId, Target};
 use identree_core::text::{is_hidden, visible};
-use identree_core::wire::v1::{self, OpenRequest, Reply, Status};
+use identree_core::wire::login::Opening;
+use identree_core::wire::v1::{self, Reply, Status};
 use identree_core::{Ask, Engine, EngineError};
 use url::Url;
 
@@ -43,18 +44,17 @@ pub(super) async fn open(
     body: Bytes,
 ) -> Result<Response, Problem> {
     let request = parse(&headers, &body)?;
-    if host.host.users.as_ref().is_some_and(|users| !users.contains(&request.username)) {
-        let detail = format!("{} is not on the list of host {}", request.username, host.name);
+    if host.host.users.as_ref().is_some_and(|users| !users.contains(request.username())) {
+        let detail = format!("{} is not on the list of host {}", request.username(), host.name);
         return Err(Problem::user_not_allowed().with_detail(detail));
     }
-    let nonce = request.nonce;
+    let nonce = request.nonce();
     let groups = host.host.group.into_iter().collect();
     let challenge = request.into_challenge(Target::Host(host.name), groups).map_err(|error| {
-        let too_long = matches!(error, SudoError::TooLong { .. });
-        let problem = if too_long { Problem::too_long() } else { Problem::invalid_request() };
+        let problem = if error.is_too_long() { Problem::too_long() } else { Problem::invalid_request() };
         problem.with_detail(error.to_string())
     })?;
-    let ask = Ask { nonce: Some(nonce), ..Ask::new(&challenge) };
+    let ask = Ask { nonce: Some(nonce), ..Ask::new(&*challenge) };
     let opened = api.engine.open(ask).await.map_err(problem)?;
     let status = if opened.record.is_pending() { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(api.reply(&opened.record).await?)).into_response())
@@ -146,22 +146,22 @@ const fn status(how: &Settled) -> Status {
     }
 }
 
-fn parse(headers: &HeaderMap, body: &[u8]) -> Result<OpenRequest, Problem> {
+fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Opening, Problem> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("application/json") {
         return Err(Problem::not_json_type());
     }
-    let request: OpenRequest = serde_json::from_slice(body).map_err(|error| {
+    let request = Opening::parse(body).map_err(|error| {
         let detail = visible(&error.to_string()).into_owned();
         let problem = if error.is_data() { classify(&detail) } else { Problem::not_json() };
         problem.with_detail(detail)
     })?;
-    if request.v != v1::VERSION {
+    if request.version() != v1::VERSION {
         return Err(Problem::unsupported_version().with_detail(format!("v must be {}", v1::VERSION)));
     }
-    for (what, text) in [("tty", &request.tty), ("reason", &request.reason)] {
-        if text.as_deref().is_some_and(|text| text.chars().any(is_hidden)) {
+    for (what, text) in request.texts() {
+        if text.chars().any(is_hidden) {
             return Err(
                 Problem::forbidden_character().with_detail(format!("{what} has control or invisible characters"))
             );

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use identree_core::actor::Actor;
-use identree_core::challenge::{ChallengeRecord, GrantedBy, Question, Settled, State};
+use identree_core::challenge::{ChallengeRecord, GrantedBy, LoginKind, Question, Settled, State};
 use identree_core::engine::Engine;
 use identree_core::id::UserName;
 use identree_core::text::{is_hidden, visible};
@@ -211,25 +211,43 @@ pub(super) fn ending(record: &ChallengeRecord, text: &Text) -> String {
 
 /// What is asked, as one sentence.
 pub(super) fn headline(question: &Question, side: Side, text: &Text) -> String {
-    let forms = [text.asks_sudo, text.asks_sudo_own, text.asks_other, text.asks_other_own];
+    let forms = match form(question) {
+        Form::Sudo => [text.asks_sudo, text.asks_sudo_own],
+        Form::Login => [text.asks_login, text.asks_login_own],
+        Form::Other => [text.asks_other, text.asks_other_own],
+    };
     say(question, side, forms)
 }
 
 /// What was asked, in front of the command.
 pub(super) fn looking_back(question: &Question, side: Side, text: &Text) -> String {
-    let forms = [text.asked_sudo, text.asked_sudo_own, text.asked_other, text.asked_other_own];
+    let forms = match form(question) {
+        Form::Sudo => [text.asked_sudo, text.asked_sudo_own],
+        Form::Login => [text.asked_login, text.asked_login_own],
+        Form::Other => [text.asked_other, text.asked_other_own],
+    };
     say(question, side, forms)
 }
 
-fn say(question: &Question, side: Side, [sudo, sudo_own, other, other_own]: [&str; 4]) -> String {
-    let own = side == Side::Requester;
+/// For which kinds there is a sentence of their own.
+enum Form {
+    Sudo,
+    Login,
+    Other,
+}
+
+fn form(question: &Question) -> Form {
+    let login = [LoginKind::SshLogin, LoginKind::Login].iter().any(|kind| question.kind.as_str() == kind.as_str());
+    match &question.run_as {
+        Some(_) => Form::Sudo,
+        None if login => Form::Login,
+        None => Form::Other,
+    }
+}
+
+fn say(question: &Question, side: Side, [others, own]: [&str; 2]) -> String {
     let run_as = question.run_as.as_ref().map(|run_as| run_as.user.as_str()).unwrap_or_default();
-    let form = match (run_as.is_empty(), own) {
-        (false, false) => sudo,
-        (false, true) => sudo_own,
-        (true, false) => other,
-        (true, true) => other_own,
-    };
+    let form = if side == Side::Requester { own } else { others };
     let values = [
         ("requester", question.requester.as_str()),
         ("run_as", run_as),

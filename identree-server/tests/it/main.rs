@@ -12,6 +12,7 @@ mod health;
 mod host_api;
 mod limits;
 mod listen;
+mod logins;
 mod logs;
 mod matrix;
 mod metrics;

@@ -12,4 +12,5 @@ mod screen;
 #[path = "../../../tests/it/server.rs"]
 #[expect(dead_code, reason = "shared with the helper's tests, which use more of it")]
 mod server;
+mod ssh;
 mod sudo;

@@ -44,10 +44,9 @@ impl Screen {
     /// Waits until the text stands on the screen, and returns all of it.
     pub(crate) fn wait_for(&mut self, text: &str) -> &str {
         while !self.seen.contains(text) {
-            match self.chunks.recv_timeout(PATIENCE) {
-                Ok(chunk) => self.seen.push_str(&chunk),
-                Err(end) => panic!("no '{text}' ({end}) on the screen:\n{}", self.seen),
-            }
+            let chunk = self.chunks.recv_timeout(PATIENCE);
+            assert!(chunk.is_ok(), "no '{text}' on the screen:\n{}", self.seen);
+            self.seen.push_str(&chunk.unwrap());
         }
         &self.seen
     }

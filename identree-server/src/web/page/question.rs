@@ -181,6 +181,7 @@ fn facts(record: &ChallengeRecord, text: &Text) -> (Vec<String>, Vec<Row>) {
                 continue;
             }
             Label::RunAs => text.run_as,
+            Label::Remote => text.remote,
             Label::Directory => text.directory,
             Label::Terminal => text.terminal,
             Label::Service => text.service,

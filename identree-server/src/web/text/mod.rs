@@ -72,8 +72,10 @@ texts! {
 
     waiting, waiting_none, waiting_none_more, recent, your_question, list_changed, back_to_list,
 
-    asks_sudo, asks_sudo_own, asked_sudo, asked_sudo_own, asked_other, asked_other_own, asks_other, asks_other_own,
-    command, command_as_typed, hidden_characters, caution, reason_given, requester, host, target, run_as, directory,
+    asks_sudo, asks_sudo_own, asked_sudo, asked_sudo_own,
+    asks_login, asks_login_own, asked_login, asked_login_own, asked_other, asked_other_own, asks_other, asks_other_own,
+    command, command_as_typed, hidden_characters, caution, reason_given, requester, host, target, run_as, remote,
+    directory,
     terminal, service, asked, asked_ago, rule, time_left, ends_at, approvals, approved_by, vote_reason,
 
     code, code_compare, code_compare_own, number, number_help, number_hidden, approve, deny, add_reason, reason_label,
