@@ -1,7 +1,9 @@
 //! What the database says, in the store's terms.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use rusqlite::ErrorCode;
 use sea_orm::sqlx;
 use sea_orm::{DbErr, RuntimeErr};
 
@@ -99,8 +101,25 @@ pub(super) fn open(path: &Path, error: sqlx::Error) -> OpenError {
     }
 }
 
+/// What went wrong while writing.
+pub(super) fn write(error: rusqlite::Error) -> StoreError {
+    write_shared(&Arc::new(error))
+}
+
+/// The same, for everybody in a group.
+pub(super) fn write_shared(error: &Arc<rusqlite::Error>) -> StoreError {
+    let code = error.sqlite_error_code();
+    let corrupt = matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase));
+    told(corrupt, Shared(Arc::clone(error)))
+}
+
+/// One error for everybody in a group.
+#[derive(Debug, thiserror::Error)]
+#[error("the transaction failed: {0}")]
+struct Shared(Arc<rusqlite::Error>);
+
 /// Whether the file is broken, so that trying again is of no use.
-pub(super) fn is_corrupt(error: &sqlx::Error) -> bool {
+fn is_corrupt(error: &sqlx::Error) -> bool {
     matches!(primary_code(error), Some(SQLITE_CORRUPT | SQLITE_NOTADB))
 }
 
@@ -110,7 +129,7 @@ pub(super) fn store(error: sqlx::Error) -> StoreError {
 }
 
 /// An error in the store's terms, however it is wrapped.
-pub(super) fn told(corrupt: bool, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
+fn told(corrupt: bool, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
     let source = source.into();
     if corrupt { StoreError::Corrupt { table: "the database file", source } } else { StoreError::Unavailable(source) }
 }

@@ -1,6 +1,6 @@
 //! A store in one SQLite file.
 //!
-//! All writes of a process go through one task ([`writer`]) that puts whatever is queued into one durable transaction.
+//! All writes of a process go through one thread ([`writer`]) that puts whatever is queued into one durable transaction.
 //! Reads use a small pool of connections of their own and never wait for it (write-ahead log). Other processes may write
 //! to the same file meanwhile.
 
@@ -9,12 +9,12 @@ mod checkpoint;
 mod documents;
 mod entity;
 mod error;
-mod group;
 mod journal;
 mod migration;
 mod open;
 mod row;
 mod statements;
+mod transaction;
 mod writer;
 
 use std::path::Path;
@@ -53,8 +53,9 @@ impl SqliteStore {
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         let path = path.as_ref();
         let (options, connection) = open::open(path).await?;
-        let pool = open::readers(options.clone());
-        let writer = Writer::start(options, connection, pool.clone());
+        let pool = open::readers(options);
+        let writer = Writer::start(path, connection, pool.clone())
+            .map_err(|source| OpenError::File { path: path.to_owned(), source })?;
         Ok(Self { writer, pages: DatabaseConnection::from(pool.clone()), pool })
     }
 

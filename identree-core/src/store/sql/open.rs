@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::{Connection, OpenFlags};
 use sea_orm::sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
@@ -15,6 +16,7 @@ use sea_orm_migration::MigratorTrait as _;
 
 use super::error::{OpenError, open as failed};
 use super::migration::Migrator;
+use super::statements;
 
 /// `IDNT`, in the header of every file of ours (<https://sqlite.org/pragma.html#pragma_application_id>).
 const APPLICATION_ID: i32 = 0x4944_4e54;
@@ -25,8 +27,11 @@ const SMALLEST_BYTES: u64 = 512;
 /// How long another process may hold the write lock before we give up.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// Checks, creates or upgrades the file; gives the options for further connections, and the connection that writes.
-pub(super) async fn open(path: &Path) -> Result<(SqliteConnectOptions, SqliteConnection), OpenError> {
+/// Pages in the write-ahead log at which a commit moves them into the file itself, if no idle moment came before: 32 MiB.
+const CHECKPOINT_PAGES: u32 = 8000;
+
+/// Checks, creates or upgrades the file; gives the options of connections that read, and the connection that writes.
+pub(super) async fn open(path: &Path) -> Result<(SqliteConnectOptions, Connection), OpenError> {
     let file = |source| OpenError::File { path: path.to_owned(), source };
     let directory = lock_directory(path).await.map_err(file)?;
     let Some(size) = create(path, &directory).map_err(file)? else {
@@ -46,11 +51,23 @@ pub(super) async fn open(path: &Path) -> Result<(SqliteConnectOptions, SqliteCon
     connection.close().await.map_err(|error| failed(path, error))?;
 
     // Only now is anything but our own mark written.
-    let options = plain.journal_mode(SqliteJournalMode::Wal).pragma("wal_autocheckpoint", "8000");
+    let options = plain.journal_mode(SqliteJournalMode::Wal);
     migrate(path, &options).await?;
-    let connection = options.connect().await.map_err(|error| failed(path, error))?;
+    let connection =
+        writer(path).map_err(|source| OpenError::Unavailable { path: path.to_owned(), source: source.into() })?;
     drop(directory);
     Ok((options, connection))
+}
+
+/// A connection that writes, to a file that is open already: [`open`] has checked it and set its write-ahead log.
+pub(super) fn writer(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.set_prepared_statement_cache_capacity(statements::COUNT);
+    Ok(connection)
 }
 
 /// The connections that read.

@@ -1,7 +1,5 @@
 //! What a batch writes, encoded by the caller so that the one writer does not have to.
 
-use std::sync::Arc;
-
 use crate::audit::AuditEvent;
 use crate::challenge::ChallengeRecord;
 use crate::id::ChallengeId;
@@ -28,10 +26,10 @@ pub(super) struct EventRow {
 /// One encoded change.
 #[derive(Debug)]
 pub(super) enum RowChange {
-    Open(Arc<ChallengeRow>),
-    Advance(Arc<ChallengeRow>),
+    Open(ChallengeRow),
+    Advance(ChallengeRow),
     Forget(ChallengeId),
-    Document { key: DocumentKey, expect: Option<i64>, put: Option<Arc<Put>> },
+    Document { key: DocumentKey, expect: Option<i64>, put: Option<Put> },
 }
 
 /// One encoded batch.
@@ -70,21 +68,21 @@ fn change(change: Change) -> Encoded<RowChange> {
         Change::Forget(id) => RowChange::Forget(id),
         Change::Document { key, expect, put } => {
             let expect = expect.map(i64::try_from).transpose()?;
-            RowChange::Document { key, expect, put: put.map(Arc::new) }
+            RowChange::Document { key, expect, put }
         }
     })
 }
 
-fn challenge(record: &ChallengeRecord) -> Encoded<Arc<ChallengeRow>> {
+fn challenge(record: &ChallengeRecord) -> Encoded<ChallengeRow> {
     let question = record.question();
-    Ok(Arc::new(ChallengeRow {
+    Ok(ChallengeRow {
         id: question.id,
         code: question.code.as_str().to_owned(),
         requester: question.requester.as_str().to_owned(),
         settled_at_ms: record.settled_at().map(crate::time::Timestamp::as_millis),
         revision: i64::try_from(record.revision())?,
         json: serde_json::to_string(record)?,
-    }))
+    })
 }
 
 fn event(event: &AuditEvent) -> Encoded<EventRow> {

@@ -1,135 +1,141 @@
-//! The hot statements, by hand: each handles many rows, so that a group costs a handful of calls whatever its size.
+//! The hot statements, by hand, over the one connection that writes. Each stays prepared.
 
-use sea_orm::sqlx::query::Query;
-use sea_orm::sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection};
-use sea_orm::sqlx::{self, AssertSqlSafe, Row};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::group::{Group, Net};
-use super::row::EventRow;
-use crate::store::DocumentKey;
-use crate::text::hex;
+use super::row::{ChallengeRow, EventRow, RowChange};
+use crate::id::ChallengeId;
+use crate::store::{DocumentKey, Put};
+use crate::time::Timestamp;
 
-/// Rows per statement: few different texts, so that all of them stay prepared, and few statements for any number of rows,
-/// since each is a way to the database's thread and back.
-const SIZES: [usize; 7] = [64, 32, 16, 8, 4, 2, 1];
+type Result<T> = rusqlite::Result<T>;
 
-type Bound<'q> = Query<'q, Sqlite, SqliteArguments>;
+/// As many as are below, so that none is prepared twice.
+pub(super) const COUNT: usize = 20;
 
-/// Runs `before (?, …), (?, …) after` over all rows.
-async fn rows<T>(
-    connection: &mut SqliteConnection,
-    (before, tuple, after): (&str, &str, &str),
-    mut rows: &[T],
-    bind: impl for<'q> Fn(Bound<'q>, &T) -> Bound<'q>,
-) -> sqlx::Result<()> {
-    for size in SIZES {
-        while rows.len() >= size {
-            let (now, rest) = rows.split_at(size);
-            rows = rest;
-            let values = vec![tuple; size].join(", ");
-            // Safe: made of the literals below, every value is bound.
-            let statement = sqlx::query(AssertSqlSafe(format!("{before} {values} {after}")));
-            now.iter().fold(statement, &bind).execute(&mut *connection).await?;
-        }
-    }
-    Ok(())
+/// Begins a transaction that writes: other processes that do so wait.
+pub(super) fn begin(connection: &Connection) -> Result<()> {
+    connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]).map(drop)
 }
 
-/// Keys as `[["hosts","web-1"], …]`.
-fn keys_json<'a>(keys: impl Iterator<Item = &'a DocumentKey>) -> String {
-    serde_json::Value::from_iter(keys.map(|key| serde_json::Value::from_iter([key.collection.0, &*key.key])))
-        .to_string()
+/// Ends it: what was written is durable when this returns.
+pub(super) fn commit(connection: &Connection) -> Result<()> {
+    connection.prepare_cached("COMMIT")?.execute([]).map(drop)
 }
 
-/// Looks up what stands at every key of the group.
-pub(super) async fn look_up(connection: &mut SqliteConnection, group: &mut Group) -> sqlx::Result<()> {
-    let place = |at: i64| usize::try_from(at).unwrap_or(usize::MAX);
-    if group.ids().len() > 0 {
-        let ids = serde_json::Value::from_iter(group.ids().map(|id| hex(id.as_bytes()))).to_string();
-        let found = sqlx::query(
-            "SELECT asked.key, stored.seq, stored.revision
-             FROM json_each(?) AS asked CROSS JOIN challenges AS stored ON stored.id = unhex(asked.value)",
-        )
-        .bind(ids)
-        .fetch_all(&mut *connection)
-        .await?;
-        for row in found {
-            group.question_stands(place(row.try_get(0)?), row.try_get(1)?, row.try_get(2)?);
-        }
-    }
-    if group.keys().len() > 0 {
-        let found = sqlx::query(
-            "SELECT asked.key, stored.revision FROM json_each(?) AS asked CROSS JOIN documents AS stored
-             ON stored.collection = asked.value ->> 0 AND stored.key = asked.value ->> 1",
-        )
-        .bind(keys_json(group.keys()))
-        .fetch_all(&mut *connection)
-        .await?;
-        for row in found {
-            group.document_stands(place(row.try_get(0)?), row.try_get(1)?);
-        }
-    }
-    Ok(())
+/// Ends it as if it had never begun.
+pub(super) fn roll_back(connection: &Connection) -> Result<()> {
+    connection.prepare_cached("ROLLBACK")?.execute([]).map(drop)
 }
 
-/// Writes what the group comes to, and its events in order.
-pub(super) async fn apply(connection: &mut SqliteConnection, net: &Net, events: &[EventRow]) -> sqlx::Result<()> {
-    if !net.forget.is_empty() {
-        sqlx::query("DELETE FROM challenges WHERE seq IN (SELECT value FROM json_each(?))")
-            .bind(serde_json::Value::from_iter(net.forget.iter().copied()).to_string())
-            .execute(&mut *connection)
-            .await?;
-    }
-    let open = (
-        "INSERT INTO challenges (id, code, requester, settled_at_ms, revision, record) VALUES",
-        "(?, ?, ?, ?, ?, ?)",
-        "",
-    );
-    rows(connection, open, &net.open, |statement, row| {
-        statement
-            .bind(row.id.as_bytes().to_vec())
-            .bind(row.code.clone())
-            .bind(row.requester.clone())
-            .bind(row.settled_at_ms)
-            .bind(row.revision)
-            .bind(row.json.clone())
+/// Whether a change fits what stands now.
+pub(super) fn fits(connection: &Connection, change: &RowChange) -> Result<bool> {
+    Ok(match change {
+        RowChange::Open(row) => question(connection, row.id)?.is_none(),
+        RowChange::Advance(row) => question(connection, row.id)? == Some(row.revision - 1),
+        RowChange::Forget(_) => true,
+        RowChange::Document { key, expect, .. } => document(connection, key)? == *expect,
     })
-    .await?;
-    let advance = (
-        "WITH next (seq, settled_at_ms, revision, record) AS (VALUES",
-        "(?, ?, ?, ?)",
-        ") UPDATE challenges
-           SET settled_at_ms = next.settled_at_ms, revision = next.revision, record = next.record
-           FROM next WHERE challenges.seq = next.seq",
-    );
-    rows(connection, advance, &net.advance, |statement, (seq, row)| {
-        statement.bind(*seq).bind(row.settled_at_ms).bind(row.revision).bind(row.json.clone())
-    })
-    .await?;
-    let put = (
-        "INSERT INTO documents (collection, key, revision, expires_at_ms, bytes) VALUES",
-        "(?, ?, ?, ?, ?)",
-        "ON CONFLICT (collection, key) DO UPDATE
-         SET revision = excluded.revision, expires_at_ms = excluded.expires_at_ms, bytes = excluded.bytes",
-    );
-    rows(connection, put, &net.put, |statement, (key, revision, put)| {
-        statement
-            .bind(key.collection.0)
-            .bind(key.key.to_string())
-            .bind(*revision)
-            .bind(put.expires_at.map(crate::time::Timestamp::as_millis))
-            .bind(put.bytes.clone())
-    })
-    .await?;
-    if !net.remove.is_empty() {
-        sqlx::query(
-            "DELETE FROM documents WHERE (collection, key) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))",
-        )
-        .bind(keys_json(net.remove.iter()))
-        .execute(&mut *connection)
-        .await?;
-    }
-    let journal = ("INSERT INTO journal (id, event) VALUES", "(?, ?)", "");
-    rows(connection, journal, events, |statement, event| statement.bind(event.id.clone()).bind(event.json.clone()))
-        .await
+}
+
+/// Writes a change if it fits what stands now; else writes nothing and says so.
+pub(super) fn write(connection: &Connection, change: &RowChange) -> Result<bool> {
+    let rows = match change {
+        RowChange::Open(row) => open(connection, row)?,
+        RowChange::Advance(row) => advance(connection, row)?,
+        RowChange::Forget(id) => {
+            connection.prepare_cached("DELETE FROM challenges WHERE id = ?")?.execute([&id.as_bytes()[..]])?;
+            return Ok(true);
+        }
+        RowChange::Document { key, expect, put } => match (expect, put) {
+            (None, Some(put)) => insert(connection, key, put)?,
+            (Some(revision), Some(put)) => update(connection, key, *revision, put)?,
+            (Some(revision), None) => remove(connection, key, *revision)?,
+            // Removing what must not be there.
+            (None, None) => return Ok(document(connection, key)?.is_none()),
+        },
+    };
+    Ok(rows == 1)
+}
+
+/// Appends an event to the journal.
+pub(super) fn record(connection: &Connection, event: &EventRow) -> Result<()> {
+    connection
+        .prepare_cached("INSERT INTO journal (id, event) VALUES (?, ?)")?
+        .execute(params![event.id, event.json])
+        .map(drop)
+}
+
+fn question(connection: &Connection, id: ChallengeId) -> Result<Option<i64>> {
+    connection
+        .prepare_cached("SELECT revision FROM challenges WHERE id = ?")?
+        .query_one([&id.as_bytes()[..]], |row| row.get(0))
+        .optional()
+}
+
+fn document(connection: &Connection, key: &DocumentKey) -> Result<Option<i64>> {
+    connection
+        .prepare_cached("SELECT revision FROM documents WHERE collection = ? AND key = ?")?
+        .query_one(params![key.collection.0, key.key], |row| row.get(0))
+        .optional()
+}
+
+fn open(connection: &Connection, row: &ChallengeRow) -> Result<usize> {
+    connection
+        .prepare_cached(
+            "INSERT INTO challenges (id, code, requester, settled_at_ms, revision, record) VALUES (?, ?, ?, ?, ?, ?)
+             ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![&row.id.as_bytes()[..], row.code, row.requester, row.settled_at_ms, row.revision, row.json])
+}
+
+fn advance(connection: &Connection, row: &ChallengeRow) -> Result<usize> {
+    connection
+        .prepare_cached(
+            "UPDATE challenges SET settled_at_ms = ?, revision = ?, record = ? WHERE id = ? AND revision = ? - 1",
+        )?
+        .execute(params![row.settled_at_ms, row.revision, row.json, &row.id.as_bytes()[..], row.revision])
+}
+
+fn insert(connection: &Connection, key: &DocumentKey, put: &Put) -> Result<usize> {
+    connection
+        .prepare_cached(
+            "INSERT INTO documents (collection, key, revision, expires_at_ms, bytes) VALUES (?, ?, 1, ?, ?)
+             ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![key.collection.0, key.key, put.expires_at.map(Timestamp::as_millis), put.bytes])
+}
+
+fn update(connection: &Connection, key: &DocumentKey, revision: i64, put: &Put) -> Result<usize> {
+    connection
+        .prepare_cached(
+            "UPDATE documents SET revision = revision + 1, expires_at_ms = ?, bytes = ?
+             WHERE collection = ? AND key = ? AND revision = ?",
+        )?
+        .execute(params![put.expires_at.map(Timestamp::as_millis), put.bytes, key.collection.0, key.key, revision])
+}
+
+fn remove(connection: &Connection, key: &DocumentKey, revision: i64) -> Result<usize> {
+    connection
+        .prepare_cached("DELETE FROM documents WHERE collection = ? AND key = ? AND revision = ?")?
+        .execute(params![key.collection.0, key.key, revision])
+}
+
+/// Documents that ended before `now`, at most `limit`; gives how many went.
+pub(super) fn sweep_documents(connection: &Connection, now: Timestamp, limit: u32) -> Result<usize> {
+    connection
+        .prepare_cached(
+            "DELETE FROM documents WHERE seq IN
+             (SELECT seq FROM documents WHERE expires_at_ms <= ? ORDER BY expires_at_ms LIMIT ?)",
+        )?
+        .execute(params![now.as_millis(), limit])
+}
+
+/// Questions settled before this, at most `limit`; gives how many went.
+pub(super) fn sweep_challenges(connection: &Connection, settled_before: Timestamp, limit: u32) -> Result<usize> {
+    connection
+        .prepare_cached(
+            "DELETE FROM challenges WHERE seq IN
+             (SELECT seq FROM challenges WHERE settled_at_ms < ? ORDER BY settled_at_ms LIMIT ?)",
+        )?
+        .execute(params![settled_before.as_millis(), limit])
 }

@@ -1,15 +1,17 @@
-//! Group commit: one task owns the connection that writes, takes whatever is queued into one durable transaction, and
+//! Group commit: one thread owns the connection that writes, takes whatever is queued into one durable transaction, and
 //! answers everybody afterwards.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 
-use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sea_orm::sqlx::{self, ConnectOptions as _, Connection as _, SqlitePool};
+use rusqlite::Connection;
+use sea_orm::sqlx::SqlitePool;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::group::{Group, Net};
 use super::row::Write;
-use super::{checkpoint, error, statements};
+use super::transaction::{self, Sweep};
+use super::{checkpoint, error, open};
 use crate::store::StoreError;
 use crate::time::Timestamp;
 
@@ -18,14 +20,7 @@ const GROUP: usize = 256;
 /// At most this many wait; further callers wait to be let in.
 const QUEUE: usize = 1024;
 
-/// The least write there is.
-const PROBE: &str = "UPDATE seaql_migrations SET applied_at = applied_at";
-/// As many pages as a question takes with its event: what needs less may still find room on a disk where no question does.
-const PROBE_ROOM: &str = "INSERT INTO documents (collection, key, revision, bytes)
-    VALUES ('probe', 'room', 1, randomblob(40000))
-    ON CONFLICT (collection, key) DO UPDATE SET revision = revision + 1, bytes = randomblob(40000)";
-
-/// The way to the writing task.
+/// The way to the thread that writes.
 #[derive(Debug, Clone)]
 pub(super) struct Writer {
     jobs: mpsc::Sender<Job>,
@@ -34,25 +29,24 @@ pub(super) struct Writer {
 
 #[derive(Debug)]
 enum Job {
-    Commit(Write, oneshot::Sender<Result<(), StoreError>>),
-    Sweep(Sweep, oneshot::Sender<Result<u64, StoreError>>),
+    Commit(Write, Reply<()>),
+    Sweep(Sweep, Reply<u64>),
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Sweep {
-    now: Timestamp,
-    settled_before: Timestamp,
-    limit: u32,
-}
+type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 impl Writer {
-    /// Starts the task. It ends when the last handle is gone and the queue is empty.
-    pub(super) fn start(options: SqliteConnectOptions, connection: SqliteConnection, pool: SqlitePool) -> Self {
+    /// Starts the thread. It ends when the last handle is gone and the queue is empty.
+    ///
+    /// # Errors
+    /// If the system has no thread left.
+    pub(super) fn start(path: &Path, connection: Connection, pool: SqlitePool) -> std::io::Result<Self> {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let (count, transactions) = watch::channel(0);
+        let work = Work { path: path.into(), connection: Some(connection), count, ailing: false };
+        thread::Builder::new().name("identree-store".to_owned()).spawn(move || work.run(queue))?;
         tokio::spawn(checkpoint::run(transactions.clone(), pool));
-        tokio::spawn(Task { options, connection: Some(connection), count, ailing: false }.run(queue));
-        Self { jobs, transactions }
+        Ok(Self { jobs, transactions })
     }
 
     /// Transactions committed so far.
@@ -74,29 +68,22 @@ impl Writer {
 }
 
 fn stopped() -> StoreError {
-    StoreError::Unavailable("the task that writes has stopped".into())
+    StoreError::Unavailable("the thread that writes has stopped".into())
 }
 
-struct Task {
-    options: SqliteConnectOptions,
+struct Work {
+    path: Box<Path>,
     /// None after an error: what state a failed connection is in is not worth finding out.
-    connection: Option<SqliteConnection>,
+    connection: Option<Connection>,
     count: watch::Sender<u64>,
     /// A transaction failed, and no probe has gone through since.
     ailing: bool,
 }
 
-impl Task {
-    async fn run(mut self, mut queue: mpsc::Receiver<Job>) {
+impl Work {
+    fn run(mut self, mut queue: mpsc::Receiver<Job>) {
         let mut jobs = Vec::with_capacity(GROUP);
-        while queue.recv_many(&mut jobs, GROUP).await > 0 {
-            // Whoever is ready to run now may be about to commit: they come along instead of waiting for the next transaction.
-            tokio::task::yield_now().await;
-            while jobs.len() < GROUP
-                && let Ok(job) = queue.try_recv()
-            {
-                jobs.push(job);
-            }
+        while queue.blocking_recv_many(&mut jobs, GROUP) > 0 {
             let (mut writes, mut replies) = (Vec::new(), Vec::new());
             let mut sweeps = Vec::new();
             for job in jobs.drain(..) {
@@ -109,108 +96,58 @@ impl Task {
                 }
             }
             if !writes.is_empty() {
-                self.group(writes, replies).await;
+                self.group(&writes, replies);
             }
             for (sweep, reply) in sweeps {
-                let answer = self.sweep(sweep).await;
-                let _ = reply.send(answer.map_err(error::store)); // nobody may be waiting any more
+                let gone = self.with(|connection| transaction::sweep(connection, sweep));
+                if gone.is_ok() {
+                    self.count.send_modify(|count| *count += 1);
+                }
+                let _ = reply.send(gone.map_err(error::write)); // nobody may be waiting any more
             }
         }
-        if let Some(connection) = self.connection
-            && let Err(error) = connection.close().await
-        {
+        if let Some((_, error)) = self.connection.and_then(|connection| connection.close().err()) {
             tracing::debug!(%error, "closing the database");
         }
     }
 
     /// Writes a group and answers everybody in it.
-    async fn group(&mut self, writes: Vec<Write>, replies: Vec<oneshot::Sender<Result<(), StoreError>>>) {
+    fn group(&mut self, writes: &[Write], replies: Vec<Reply<()>>) {
         // At most GROUP, so nothing is lost.
         metrics::histogram!("identree_store_commit_batches").record(u32::try_from(writes.len()).unwrap_or(u32::MAX));
-        match self.write(writes).await {
-            Ok(admitted) => {
-                for (reply, admitted) in replies.into_iter().zip(admitted) {
+        let ailing = self.ailing;
+        match self.with(|connection| transaction::group(connection, writes, ailing)) {
+            Ok(done) => {
+                self.ailing &= !writes.iter().any(|write| write.probe);
+                for (reply, admitted) in replies.into_iter().zip(done.admitted) {
                     let _ = reply.send(if admitted { Ok(()) } else { Err(StoreError::Conflict) });
+                }
+                if done.committed {
+                    self.count.send_modify(|count| *count += 1);
                 }
             }
             Err(error) => {
                 tracing::error!(%error, batches = replies.len(), "a transaction failed; nothing of it is acknowledged");
                 self.ailing = true;
-                let (corrupt, shared) = (error::is_corrupt(&error), Shared(Arc::new(error)));
+                let error = Arc::new(error);
                 for reply in replies {
-                    let _ = reply.send(Err(error::told(corrupt, shared.clone())));
+                    let _ = reply.send(Err(error::write_shared(&error)));
                 }
             }
         }
     }
 
-    /// Commits what fits of the group; tells for each batch whether it did.
-    async fn write(&mut self, writes: Vec<Write>) -> sqlx::Result<Vec<bool>> {
-        let mut connection = self.take().await?;
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-        let mut group = Group::default();
-        for write in &writes {
-            group.touch(&write.changes);
-        }
-        statements::look_up(&mut transaction, &mut group).await?;
-        let admitted: Vec<bool> = writes.iter().map(|write| group.admit(&write.changes)).collect();
-        let net: Net = group.net();
-        let probe = writes.iter().any(|write| write.probe);
-        let fitting = writes.into_iter().zip(&admitted).filter(|(_, admitted)| **admitted);
-        let events: Vec<_> = fitting.flat_map(|(write, _)| write.events).collect();
-        if admitted.contains(&true) {
-            statements::apply(&mut transaction, &net, &events).await?;
-            if probe {
-                sqlx::query(if self.ailing { PROBE_ROOM } else { PROBE }).execute(&mut *transaction).await?;
-            }
-            transaction.commit().await?;
-            self.ailing &= !probe;
-            self.count.send_modify(|count| *count += 1);
-        } else {
-            transaction.rollback().await?;
-        }
+    /// Works with the connection, a new one if the last failed; after an error it is not used again.
+    fn with<T>(&mut self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => open::writer(&self.path)?,
+        };
+        let done = work(&connection)?;
         self.connection = Some(connection);
-        Ok(admitted)
-    }
-
-    async fn sweep(&mut self, Sweep { now, settled_before, limit }: Sweep) -> sqlx::Result<u64> {
-        let mut connection = self.take().await?;
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-        let documents = sqlx::query(
-            "DELETE FROM documents WHERE seq IN
-             (SELECT seq FROM documents WHERE expires_at_ms <= ? ORDER BY expires_at_ms LIMIT ?)",
-        )
-        .bind(now.as_millis())
-        .bind(limit)
-        .execute(&mut *transaction)
-        .await?;
-        let challenges = sqlx::query(
-            "DELETE FROM challenges WHERE seq IN
-             (SELECT seq FROM challenges WHERE settled_at_ms < ? ORDER BY settled_at_ms LIMIT ?)",
-        )
-        .bind(settled_before.as_millis())
-        .bind(limit)
-        .execute(&mut *transaction)
-        .await?;
-        transaction.commit().await?;
-        self.count.send_modify(|count| *count += 1);
-        self.connection = Some(connection);
-        Ok(documents.rows_affected() + challenges.rows_affected())
-    }
-
-    /// The connection, or a new one after an error.
-    async fn take(&mut self) -> sqlx::Result<SqliteConnection> {
-        match self.connection.take() {
-            Some(connection) => Ok(connection),
-            None => self.options.connect().await,
-        }
+        Ok(done)
     }
 }
-
-/// One error for everybody in a group.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("the transaction failed: {0}")]
-struct Shared(Arc<sqlx::Error>);
 
 #[cfg(test)]
 mod tests {
@@ -233,11 +170,12 @@ mod tests {
     #[tokio::test]
     async fn a_full_disk_is_unavailable_never_a_false_ok_and_passes() {
         let directory = tempfile::tempdir().unwrap();
-        let (options, mut connection) = open(&directory.path().join("full")).await.unwrap();
+        let path = directory.path().join("full");
+        let (options, connection) = open(&path).await.unwrap();
         // The first connection may not grow the file; the one that replaces it after the error may.
-        sqlx::query("PRAGMA max_page_count = 20").execute(&mut connection).await.unwrap();
-        let pool = readers(options.clone());
-        let writer = Writer::start(options, connection, pool.clone());
+        connection.pragma_update(None, "max_page_count", 20).unwrap();
+        let pool = readers(options);
+        let writer = Writer::start(&path, connection, pool.clone()).unwrap();
         let store = SqliteStore { writer, pages: pool.clone().into(), pool };
 
         store.commit(batch(1, 10)).await.unwrap();
