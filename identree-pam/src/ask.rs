@@ -45,7 +45,8 @@ pub fn drive<'a>(
     loop {
         let mut output = flow.step(now(), input);
         if let Some(ticket) = &output.show {
-            show(terminal, config.language, Notice::Question(&config.hostname, question, ticket));
+            let canvas = terminal.canvas().filter(|_| config.qr);
+            show(terminal, config.language, Notice::Question(&config.hostname, question, ticket, canvas));
             if terminal.holds_back() {
                 // The prompt carries what was said. Who cannot be prompted (ssh with a key) has others to tell them.
                 let _ = terminal.ask(config.language.press_enter(), Echo::On);

@@ -4,6 +4,8 @@ use std::io::Write as _;
 
 use identree_core::secret::Secret;
 
+use crate::qr::Canvas;
+
 /// Shows lines to the person who asked, and asks them back.
 pub trait Terminal {
     /// Shows one complete line. It holds nothing that a terminal would take for a command.
@@ -12,6 +14,11 @@ pub trait Terminal {
     /// Shows one line that tells of something wrong.
     fn warn(&mut self, line: &str) {
         self.say(line);
+    }
+
+    /// How much can be drawn here; `None` for lines of text alone.
+    fn canvas(&self) -> Option<Canvas> {
+        None
     }
 
     /// Whether what is said is seen only together with the next prompt, or not at all: as in sshd.

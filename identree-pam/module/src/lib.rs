@@ -100,7 +100,7 @@ fn ask(handle: &Handle, phase: Phase, silent: bool, arguments: &[String]) -> c_i
     let items = PamItems::from_variables(|name| variable(handle, name));
     // OpenSSH passes on what was said with the next prompt only (sshpam_query).
     let holds_back = items.as_ref().is_ok_and(|items| items.program == Program::Login(LoginKind::SshLogin));
-    let mut terminal = PamTerminal { handle, holds_back };
+    let mut terminal = PamTerminal { handle, holds_back, tty: items.as_ref().ok().and_then(|items| items.tty.clone()) };
     let options = match Options::parse(arguments) {
         Ok(options) => options,
         Err(problem) => {

@@ -1,7 +1,7 @@
 //! The person, reached through the program's own conversation.
 
 use identree_core::secret::Secret;
-use identree_pam::{Echo, Terminal};
+use identree_pam::{Canvas, Echo, Terminal};
 
 use crate::ffi;
 use crate::handle::Handle;
@@ -11,6 +11,8 @@ pub(crate) struct PamTerminal<'a> {
     pub(crate) handle: &'a Handle,
     /// Whether the program shows nothing before it prompts.
     pub(crate) holds_back: bool,
+    /// The terminal's name, where there is one.
+    pub(crate) tty: Option<String>,
 }
 
 impl Terminal for PamTerminal<'_> {
@@ -21,6 +23,11 @@ impl Terminal for PamTerminal<'_> {
 
     fn warn(&mut self, line: &str) {
         let _ = self.handle.converse(ffi::ERROR_MSG, line);
+    }
+
+    fn canvas(&self) -> Option<Canvas> {
+        // In sshd the terminal is the other side's, and a prompt is no place to draw.
+        self.tty.as_ref().filter(|_| !self.holds_back).and_then(|tty| Canvas::of(tty, std::process::id()))
     }
 
     fn holds_back(&self) -> bool {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use identree_pam::facts::{PamItems, Phase, each_once};
-use identree_pam::terminal::{Stdout, Terminal as _};
-use identree_pam::{Place, claims, config, gate, hygiene, transport};
+use identree_pam::terminal::Stdout;
+use identree_pam::{Canvas, Place, Terminal, claims, config, gate, hygiene, transport};
 
 const HELP: &str = "\
 identree-pam: asks a person before sudo or su runs; started by pam_exec, see pam_exec(8)
@@ -72,8 +72,23 @@ fn at_the_gate(config: &Path) -> ExitCode {
         }
     };
     let pid = parent.as_raw_nonzero().get().unsigned_abs();
-    let verdict = gate(phase, PamItems::from_variables(pam_variable), pid, place(config), &mut Stdout);
+    let items = PamItems::from_variables(pam_variable);
+    let mut screen = Screen(items.as_ref().ok().and_then(|items| Canvas::of(items.tty.as_ref()?, pid)));
+    let verdict = gate(phase, items, pid, place(config), &mut screen);
     ExitCode::from(verdict.exit_code())
+}
+
+/// Lines through `pam_exec`, seen on a terminal of that size.
+struct Screen(Option<Canvas>);
+
+impl Terminal for Screen {
+    fn say(&mut self, line: &str) {
+        Stdout.say(line);
+    }
+
+    fn canvas(&self) -> Option<Canvas> {
+        self.0
+    }
 }
 
 fn place(config: &Path) -> Place<'_> {

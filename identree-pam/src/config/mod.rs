@@ -25,7 +25,7 @@ pub const PATH: &str = "/etc/identree/client.conf";
 pub(crate) const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// The names that have an effect.
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "IDENTREE_SERVER_URL",
     "IDENTREE_HOSTNAME",
     "IDENTREE_SHARED_SECRET",
@@ -35,6 +35,7 @@ const KEYS: [&str; 11] = [
     "IDENTREE_CONNECT_TIMEOUT",
     "IDENTREE_INSECURE_HTTP",
     "IDENTREE_LANGUAGE",
+    "IDENTREE_QR",
     "IDENTREE_BREAKGLASS_ENABLED",
     "IDENTREE_BREAKGLASS_FILE",
 ];
@@ -80,6 +81,8 @@ pub struct Config {
     pub break_glass: Option<PathBuf>,
     /// In which language the terminal is spoken to.
     pub language: Language,
+    /// Whether the link is drawn too, where the terminal can show it.
+    pub qr: bool,
     /// The helper's program, which resolves names; not in the file, but known to whoever reads it.
     pub resolver: PathBuf,
     /// What the file says that has no effect yet.
@@ -190,6 +193,7 @@ impl Config {
             secret,
             keys,
             ca_pem: None,
+            qr: flag("IDENTREE_QR", true)?,
             resolver: OWN_PROGRAM.into(),
             break_glass,
             language,

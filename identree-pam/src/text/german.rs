@@ -9,6 +9,7 @@ use identree_core::text::{command_line, visible};
 use super::run_as;
 use crate::flow::Ticket;
 use crate::glass::Says;
+use crate::qr::{self, Canvas};
 use crate::question::Question;
 use crate::verdict::{Interruption, NotAsked, Verdict};
 
@@ -17,7 +18,12 @@ pub(super) const INSECURE: &str =
 
 pub(super) const PRESS_ENTER: &str = "  Nach der Genehmigung die Eingabetaste drücken: ";
 
-pub(super) fn question(host: &HostName, question: Question<'_>, ticket: &Ticket) -> Vec<String> {
+pub(super) fn question(
+    host: &HostName,
+    question: Question<'_>,
+    ticket: &Ticket,
+    canvas: Option<Canvas>,
+) -> Vec<String> {
     let mut lines = match question {
         Question::Sudo(facts) => vec![
             format!("identree: {} möchte auf {host} als {} ausführen:", facts.requester, run_as(&facts.run_as)),
@@ -28,6 +34,9 @@ pub(super) fn question(host: &HostName, question: Question<'_>, ticket: &Ticket)
             vec![format!("identree: {} möchte sich{from} auf {host} anmelden", facts.requester)]
         }
     };
+    if let (Some(url), Some(canvas)) = (&ticket.url, canvas) {
+        lines.extend(qr::lines(url, canvas));
+    }
     if let Some(code) = &ticket.code {
         lines.push(format!("  Code        {code}"));
     }

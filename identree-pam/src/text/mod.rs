@@ -11,6 +11,7 @@ use identree_core::id::HostName;
 
 use crate::flow::Ticket;
 use crate::glass::Says;
+use crate::qr::Canvas;
 use crate::question::Question;
 use crate::verdict::Verdict;
 
@@ -52,7 +53,7 @@ impl Language {
 #[derive(Debug, Clone, Copy)]
 pub enum Notice<'a> {
     /// Who asks for what, and where to approve it.
-    Question(&'a HostName, Question<'a>, &'a Ticket),
+    Question(&'a HostName, Question<'a>, &'a Ticket, Option<Canvas>),
     /// How it ended.
     Verdict(&'a Verdict),
     /// Asking for the break-glass password.
@@ -75,8 +76,12 @@ impl Notice<'_> {
     /// The lines. Whatever came from outside is made visible.
     pub fn lines(&self, language: Language) -> Vec<String> {
         match (self, language) {
-            (Self::Question(host, question, ticket), Language::English) => english::question(host, *question, ticket),
-            (Self::Question(host, question, ticket), Language::German) => german::question(host, *question, ticket),
+            (Self::Question(host, question, ticket, canvas), Language::English) => {
+                english::question(host, *question, ticket, *canvas)
+            }
+            (Self::Question(host, question, ticket, canvas), Language::German) => {
+                german::question(host, *question, ticket, *canvas)
+            }
             (Self::Verdict(verdict), Language::English) => vec![format!("identree: {}", english::verdict(verdict))],
             (Self::Verdict(verdict), Language::German) => vec![format!("identree: {}", german::verdict(verdict))],
             (Self::Glass(says), Language::English) => vec![english::glass(*says)],

@@ -15,6 +15,7 @@ use identree_core::wire::v1::{CHALLENGES, Reply};
 pub use self::direct::Direct;
 pub use self::resolve::{RESOLVE, resolve_here};
 pub use self::watch::Watch;
+pub(crate) use self::watch::open_terminal;
 use crate::verdict::Interruption;
 
 /// One request of the host API.

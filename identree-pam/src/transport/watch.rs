@@ -22,15 +22,19 @@ pub struct Watch {
     signals: Option<SignalFd>,
 }
 
+/// The terminal of that name, as PAM gives it (`/dev/pts/3`, `pts/3`), without taking it over.
+pub(crate) fn open_terminal(name: &str) -> Option<OwnedFd> {
+    let path = if name.starts_with("/dev/") { name.to_owned() } else { format!("/dev/{name}") };
+    let inside = Path::new(&path).components().all(|part| !matches!(part, std::path::Component::ParentDir));
+    let flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    inside.then(|| open(&path, flags, Mode::empty()).ok().filter(|fd| rustix::termios::isatty(fd))).flatten()
+}
+
 impl Watch {
     /// Watches the terminal by its name as PAM gives it (`/dev/pts/3`, `pts/3`). A name that cannot be opened is not watched.
     #[must_use]
     pub fn terminal(mut self, name: &str) -> Self {
-        let path = if name.starts_with("/dev/") { name.to_owned() } else { format!("/dev/{name}") };
-        let inside = Path::new(&path).components().all(|part| !matches!(part, std::path::Component::ParentDir));
-        let flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        self.terminal =
-            inside.then(|| open(&path, flags, Mode::empty()).ok().filter(|fd| rustix::termios::isatty(fd))).flatten();
+        self.terminal = open_terminal(name);
         self
     }
 

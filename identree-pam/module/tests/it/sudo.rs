@@ -143,3 +143,17 @@ fn the_question_survives_a_server_that_goes_and_comes_back() {
     assert!(code == 0 && output.contains("approved by bob"), "a broken pipe ends nothing: {output}");
     assert_eq!(server.lines().iter().filter(|method| *method == "POST").count(), 1, "the same question all along");
 }
+
+#[test]
+fn the_link_is_drawn_where_the_terminal_can_show_it() {
+    for (terminal, locale, drawn) in
+        [("rows 40 cols 100", "C.UTF-8", true), ("rows 40 cols 20", "C.UTF-8", false), ("rows 40 cols 100", "C", false)]
+    {
+        let server = Server::start(ask_then(Decision::Granted));
+        let Some(sandbox) = machine(&server, "ALL") else { return };
+        let screen = Screen::of_ann(&sandbox, &format!("stty {terminal}; LC_ALL={locale} sudo whoami"));
+        let (code, output) = screen.finish();
+        assert!(code == 0 && output.contains("https://id.example/approve/AB"), "{output}");
+        assert_eq!(output.contains('█'), drawn, "{terminal} {locale}: {output}");
+    }
+}
