@@ -67,6 +67,7 @@ pub fn question() -> Result<Vec<u8>> {
         cwd: None,
         tty: None,
         reason: None,
+        run: None,
     };
     let mut nonce = [0; 32];
     fs::File::open("/dev/urandom")?.read_exact(&mut nonce)?;

@@ -1,11 +1,13 @@
 //! Questions: what a person can be asked to approve.
 
 mod code;
+mod flags;
 #[cfg(feature = "engine")]
 mod free;
 mod login;
 #[cfg(feature = "engine")]
 pub mod record;
+mod run;
 mod sudo;
 
 use std::fmt::Debug;
@@ -13,11 +15,13 @@ use std::fmt::Debug;
 use serde::{Deserialize, Serialize};
 
 pub use self::code::{CodeError, UserCode};
+pub use self::flags::Flag;
 #[cfg(feature = "engine")]
 pub use self::free::FreeChallenge;
 pub use self::login::{LoginChallenge, LoginError, LoginFacts, LoginKind};
 #[cfg(feature = "engine")]
 pub use self::record::{CastVote, ChallengeRecord, GrantedBy, Question, Settled, State};
+pub use self::run::{FileFacts, Folder, RunMode, SudoRun};
 pub use self::sudo::{CommandSource, SudoChallenge, SudoError, SudoFacts};
 use crate::canon::sha256;
 use crate::id::{ChallengeKind, Target, UnixGroup, UserName};
@@ -150,6 +154,28 @@ pub enum Label {
     Service,
     /// Something to be careful about.
     Caution,
+    /// A known reason to look twice; whoever shows it has the words.
+    Flag(Flag),
+    /// How sudo was called; there on every question that binds what runs.
+    Mode,
+    /// The name a program is told that it has, where that is not its file's.
+    CalledAs,
+    /// Where it starts, if that is not the requester's directory.
+    StartsIn,
+    /// The root directory it is locked in.
+    RootDirectory,
+    /// The umask it starts with.
+    Umask,
+    /// The editor that is started as the requester.
+    Editor,
+    /// The file that runs, as it was looked at.
+    File,
+    /// The folders on the way to it.
+    Folders,
+    /// One variable of its environment.
+    Environment,
+    /// Something else that sudo does.
+    Setting,
     /// An embedder's own label, shown as it is.
     Other(String),
 }

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::challenge::{CommandSource, RunAs, SudoChallenge, SudoError, SudoFacts, UserCode};
+use crate::challenge::{CommandSource, RunAs, SudoChallenge, SudoError, SudoFacts, SudoRun, UserCode};
 use crate::grant::SignedAnswer;
 use crate::id::{ChallengeId, Nonce, ServiceName, Target, UnixGroup, UserName};
 
@@ -52,6 +52,9 @@ pub struct OpenRequest {
     /// Why, in the requester's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What exactly would run, where sudo's approval plugin asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Box<SudoRun>>,
 }
 
 impl OpenRequest {
@@ -69,6 +72,7 @@ impl OpenRequest {
             cwd: facts.cwd.clone().map(Bytes),
             tty: facts.tty.clone(),
             reason: facts.reason.clone(),
+            run: facts.run.clone(),
         }
     }
 
@@ -86,6 +90,7 @@ impl OpenRequest {
             cwd: self.cwd.map(|cwd| cwd.0),
             tty: self.tty,
             reason: self.reason,
+            run: self.run,
         };
         SudoChallenge::new(target, target_groups, facts)
     }

@@ -134,6 +134,7 @@ pub fn collect(pam: &PamItems, caller: Caller) -> Result<SudoFacts, FactsError> 
         cwd,
         tty: pam.tty.clone(),
         reason,
+        run: None,
     })
 }
 

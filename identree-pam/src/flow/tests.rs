@@ -35,6 +35,7 @@ fn facts() -> SudoFacts {
         cwd: None,
         tty: None,
         reason: None,
+        run: None,
     }
 }
 

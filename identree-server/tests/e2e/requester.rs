@@ -56,6 +56,7 @@ impl Request {
             cwd: Some(format!("/home/{}", self.user).into_bytes()),
             tty: Some("/dev/pts/3".to_owned()),
             reason: self.reason.map(str::to_owned),
+            run: None,
         };
         // Stands for the sudo process: the client takes the question back when it is gone.
         let caller = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();

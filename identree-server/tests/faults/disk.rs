@@ -68,6 +68,7 @@ fn on_the_terminal(place: &Place, host: &Host) -> (Verdict, String) {
         cwd: None,
         tty: None,
         reason: None,
+        run: None,
     };
     let (nonce, mut lines) = (Nonce::from_bytes(bytes(&OsEntropy)), Lines(String::new()));
     let verdict = identree_pam::ask(&config, &facts, nonce, identree_pam::clock::now(), &mut lines, Watch::default());

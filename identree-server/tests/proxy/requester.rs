@@ -80,5 +80,6 @@ fn facts() -> Facts {
         cwd: None,
         tty: None,
         reason: None,
+        run: None,
     }
 }

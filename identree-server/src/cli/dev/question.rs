@@ -30,6 +30,7 @@ pub(super) fn facts(person: UserName) -> Result<Facts, DevError> {
         cwd: std::env::current_dir().ok().map(|dir| dir.as_os_str().as_bytes().to_vec()),
         tty: tty.and_then(|name| name.into_string().ok()),
         reason: None,
+        run: None,
     })
 }
 
