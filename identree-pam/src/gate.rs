@@ -154,6 +154,7 @@ fn settle(
         | Verdict::RefusedBefore(_)
         | Verdict::Unreachable(_)
         | Verdict::NotAsked(_)
+        | Verdict::Unsafe(_)
         | Verdict::Misconfigured(_) => return Ok(verdict),
     };
     let counts = claims.finish(caller, &record, phase, end)?;

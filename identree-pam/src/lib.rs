@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod approval;
 mod ask;
 mod check;
 pub mod claims;
@@ -22,6 +23,7 @@ mod text;
 pub mod transport;
 mod verdict;
 
+pub use self::approval::{Process, approve};
 pub use self::ask::{ask, drive};
 pub use self::check::check;
 pub use self::config::Config;

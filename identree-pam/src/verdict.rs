@@ -60,6 +60,8 @@ pub enum Verdict {
     BrokenGlass,
     /// The server put the question to nobody, because too much is asked.
     NotAsked(NotAsked),
+    /// The run is not one that anybody may approve, or not any more what was approved; the text says why.
+    Unsafe(String),
     /// Something is set up wrongly; the text says what and how to fix it.
     Misconfigured(String),
     /// The one who asked went away.
@@ -78,6 +80,7 @@ impl Verdict {
                 Decision::Granted | Decision::Denied | Decision::Refused => 1,
             },
             Self::TimedOut => 2,
+            Self::Unsafe(_) => 1,
             Self::RefusedBefore(code) => (*code).max(1),
             Self::Unreachable(_) => 3,
             Self::Misconfigured(_) => 4,

@@ -316,11 +316,12 @@ mod tests {
 
     #[test]
     fn everything_sudo_says_is_bound_and_shown() {
+        type Change = fn(&mut SudoRun, &dyn Fn(&str) -> Bytes);
         let base = ask(exact()).unwrap();
         assert!(base.command_is_exact() && base.command() == Some("/usr/bin/whoami"), "{base:?}");
         assert!(!ask(facts()).unwrap().command_is_exact());
         let bytes = |text: &str| Bytes(text.into());
-        let changes: Vec<(bool, fn(&mut SudoRun, &dyn Fn(&str) -> Bytes))> = vec![
+        let changes: Vec<(bool, Change)> = vec![
             (false, |r, _| r.mode = RunMode::Shell),
             (true, |r, _| r.requester_uid = 1001),
             (true, |r, _| r.run_as_uid = 1),

@@ -20,7 +20,9 @@ pub(crate) fn code(phase: Phase, verdict: &Verdict) -> c_int {
     };
     match verdict {
         Verdict::Granted(_) | Verdict::BrokenGlass => ffi::SUCCESS,
-        Verdict::Refused(_) | Verdict::RefusedBefore(_) | Verdict::NotAsked(_) => no(ffi::MAXTRIES),
+        Verdict::Refused(_) | Verdict::RefusedBefore(_) | Verdict::NotAsked(_) | Verdict::Unsafe(_) => {
+            no(ffi::MAXTRIES)
+        }
         Verdict::TimedOut => no(ffi::AUTH_ERR),
         Verdict::Unreachable(_) => ffi::AUTHINFO_UNAVAIL,
         Verdict::Misconfigured(_) => ffi::SERVICE_ERR,

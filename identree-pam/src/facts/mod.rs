@@ -1,5 +1,6 @@
-//! Who asks for what: from `pam_exec`'s `PAM_*` variables and from procfs, never from what the caller could set.
+//! Who asks for what: from PAM's items, from procfs and from sudo itself, never from what the caller could set.
 
+pub(crate) mod approval;
 mod login;
 mod pam;
 pub(crate) mod procfs;
@@ -13,6 +14,7 @@ use identree_core::id::{NameError, UnixGroup, UserName};
 use identree_core::text::visible;
 use nix::unistd::{Gid, Group, Uid, User};
 
+pub use self::approval::{CallError, SudoCall, collect_call, look_again};
 pub use self::login::login;
 pub use self::pam::{PamError, PamItems, Phase, Program, each_once};
 

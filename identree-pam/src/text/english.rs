@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use identree_core::grant::Decision;
 use identree_core::id::HostName;
-use identree_core::text::{command_line, visible};
+use identree_core::text::visible;
 
 use super::run_as;
 use crate::flow::Ticket;
@@ -27,7 +27,7 @@ pub(super) fn question(
     let mut lines = match question {
         Question::Sudo(facts) => vec![
             format!("identree: {} on {host} asks to run as {}:", facts.requester, run_as(&facts.run_as)),
-            format!("    {}", shortened(&command_line(&facts.argv))),
+            format!("    {}", shortened(&facts.command())),
         ],
         Question::Login(facts) => {
             let from = facts.remote.as_ref().map(|remote| format!(" from {}", visible(remote))).unwrap_or_default();
@@ -83,6 +83,7 @@ pub(super) fn verdict(verdict: &Verdict) -> String {
         Verdict::RefusedBefore(_) => "already refused; run the command again to ask again".into(),
         Verdict::Unreachable(why) => format!("the server is unreachable, so nothing was allowed: {}", visible(why)),
         Verdict::NotAsked(why) => format!("not asked: {}", not_asked(*why)),
+        Verdict::Unsafe(why) => format!("refused: {}", visible(why)),
         Verdict::Misconfigured(why) => format!("not set up correctly, so nothing was allowed: {}", visible(why)),
         Verdict::Cancelled(Interruption::HangUp) => "the terminal is gone; the question was taken back".into(),
         Verdict::Cancelled(Interruption::CallerGone | Interruption::Signal) => {

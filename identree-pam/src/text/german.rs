@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use identree_core::grant::Decision;
 use identree_core::id::HostName;
-use identree_core::text::{command_line, visible};
+use identree_core::text::visible;
 
 use super::run_as;
 use crate::flow::Ticket;
@@ -27,7 +27,7 @@ pub(super) fn question(
     let mut lines = match question {
         Question::Sudo(facts) => vec![
             format!("identree: {} möchte auf {host} als {} ausführen:", facts.requester, run_as(&facts.run_as)),
-            format!("    {}", shortened(&command_line(&facts.argv))),
+            format!("    {}", shortened(&facts.command())),
         ],
         Question::Login(facts) => {
             let from = facts.remote.as_ref().map(|remote| format!(" von {} aus", visible(remote))).unwrap_or_default();
@@ -88,6 +88,7 @@ pub(super) fn verdict(verdict: &Verdict) -> String {
             format!("der Server ist nicht erreichbar, darum wurde nichts erlaubt: {}", visible(why))
         }
         Verdict::NotAsked(why) => format!("nicht gefragt: {}", not_asked(*why)),
+        Verdict::Unsafe(why) => format!("verweigert: {}", visible(why)),
         Verdict::Misconfigured(why) => {
             format!("nicht richtig eingerichtet, darum wurde nichts erlaubt: {}", visible(why))
         }

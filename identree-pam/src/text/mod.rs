@@ -123,6 +123,7 @@ mod tests {
             Verdict::RefusedBefore(1),
             Verdict::Unreachable(why()),
             Verdict::Misconfigured(why()),
+            Verdict::Unsafe(why()),
             Verdict::Cancelled(Interruption::HangUp),
             Verdict::Cancelled(Interruption::Signal),
         ] {

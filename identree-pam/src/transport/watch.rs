@@ -60,6 +60,14 @@ impl Watch {
         Ok(self)
     }
 
+    /// Whether the one who asked is gone, or has said so by a signal.
+    pub fn interrupted(&self) -> Option<Interruption> {
+        match self.wait(None, now()) {
+            Err(TransportError::Interrupted(why)) => Some(why),
+            _ => None,
+        }
+    }
+
     /// Stops watching, so that what remains to be said can be said.
     pub(super) fn stop(&mut self) {
         // The signals stay blocked: the process is about to end by itself.

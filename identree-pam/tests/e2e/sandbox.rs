@@ -66,12 +66,8 @@ impl Sandbox {
         if !all_there() {
             return None;
         }
-        let folder = tempfile::tempdir().unwrap();
-        let put = |name: &str, text: &str, mode: u32| {
-            let path = folder.path().join(name);
-            fs::write(&path, text).unwrap();
-            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-        };
+        let sandbox = Self { folder: tempfile::tempdir().unwrap(), helper: None };
+        let put = |name: &str, text: &str, mode| sandbox.put(name, text, mode);
         put("pam", pam, 0o644);
         put("sudoers", &format!("Defaults !lecture\nann ALL=(ALL:ALL) {rule}\n"), 0o440);
         let users = "root:x:0:0::/root:/bin/sh\nann:x:64001:64001::/:/bin/sh\nbob:x:64002:64002::/:/bin/sh\nsshd:x:64003:64003::/run/sshd:/bin/false\n";
@@ -79,7 +75,14 @@ impl Sandbox {
         put("group", "root:x:0:\nann:x:64001:\nbob:x:64002:\nsshd:x:64003:\n", 0o644);
         put("shadow", "root:*:1::::::\nann:*:1::::::\nbob:*:1::::::\n", 0o640);
         put("hosts", "127.0.0.1 localhost id.test\n", 0o644);
-        Some(Self { folder, helper: None })
+        Some(sandbox)
+    }
+
+    /// Puts a file of the sandbox in place; `sudo.conf` and `sudoers` are sudo's own.
+    pub(crate) fn put(&self, name: &str, text: &str, mode: u32) {
+        let path = self.folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
 
     /// Runs a command line as ann and returns its exit code with everything it printed.
@@ -110,6 +113,7 @@ impl Sandbox {
             ("shadow", "/etc/shadow"),
             ("hosts", "/etc/hosts"),
             ("sudoers", "/etc/sudoers"),
+            ("sudo.conf", "/etc/sudo.conf"),
             ("pam", "/etc/pam.d/sudo"),
             ("pam", "/etc/pam.d/su"),
             ("pam", "/etc/pam.d/sudo-i"),
@@ -117,8 +121,10 @@ impl Sandbox {
             ("pam", "/etc/pam.d/sshd"),
         ] {
             // Debian's package of the program brings the place; without the program nothing is asked there.
-            writeln!(script, "[ ! -e {place} ] || mount --bind '{}/{name}' {place}", self.folder.path().display())
-                .unwrap();
+            let source = self.folder.path().join(name);
+            if source.exists() && Path::new(place).exists() {
+                writeln!(script, "mount --bind '{}' {place}", source.display()).unwrap();
+            }
         }
         script.push_str(last);
         let mut command = Command::new("unshare");

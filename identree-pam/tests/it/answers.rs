@@ -31,6 +31,7 @@ fn facts() -> SudoFacts {
         cwd: Some(b"/home/ann".to_vec()),
         tty: None,
         reason: None,
+        run: None,
     }
 }
 

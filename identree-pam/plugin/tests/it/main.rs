@@ -1,0 +1,15 @@
+//! The shared object under Debian's real sudo, and by itself in a program that calls it as sudo does, against a scripted
+//! server over real TLS.
+
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test ends when something is not as it must be")]
+
+mod asks;
+mod modes;
+mod place;
+#[path = "../../../tests/e2e/sandbox.rs"]
+#[expect(dead_code, reason = "shared with the helper's tests, which use more of it")]
+mod sandbox;
+#[path = "../../../tests/it/server.rs"]
+#[expect(dead_code, reason = "shared with the helper's tests, which use more of it")]
+mod server;
+mod swaps;
