@@ -21,6 +21,7 @@ pub mod state;
 pub mod terminal;
 mod text;
 pub mod transport;
+pub mod trial;
 mod verdict;
 
 pub use self::approval::{Process, approve};

@@ -14,8 +14,9 @@ use rustix::io::Errno;
 
 use crate::clock::now;
 
-/// Where a host keeps what it must not forget.
-pub const DIRECTORY: &str = "/var/lib/identree";
+/// Where a host keeps what it must not forget. Not `/var/lib/identree`: on the server's own machine that may be the
+/// service user's, who could put another folder in the place of one of ours.
+pub const DIRECTORY: &str = "/var/lib/identree-host";
 
 /// The lock is held while a file is written; who holds it for five seconds is stuck.
 const LOCK_WITHIN: Duration = Duration::from_secs(5);
@@ -37,6 +38,14 @@ pub enum StateError {
     /// Not root's alone.
     #[error("{}: must be a folder of uid {owner} with mode 0700 and not a link; run: chown {owner} '{0}' && chmod 0700 '{0}'", .path.display())]
     Directory {
+        /// Which folder.
+        path: PathBuf,
+        /// Whose it must be.
+        owner: u32,
+    },
+    /// Somebody else could put another folder in its place.
+    #[error("{}: must be a folder of uid {owner} that nobody else can write to; run: chown {owner} '{0}' && chmod go-w '{0}'", .path.display())]
+    Above {
         /// Which folder.
         path: PathBuf,
         /// Whose it must be.
@@ -82,6 +91,13 @@ impl State {
     /// [`StateError`] if it is not there or not `owner`'s alone.
     pub fn open(path: &Path, owner: u32) -> Result<Self, StateError> {
         let system = |cause| StateError::System { path: path.to_owned(), cause };
+        if let Some(above) = path.parent() {
+            let stat = rustix::fs::stat(above).map_err(system)?;
+            // Where the sticky bit is set, others cannot put another folder in the place of ours.
+            if stat.st_uid != owner || (stat.st_mode & 0o022 != 0 && stat.st_mode & 0o1000 == 0) {
+                return Err(StateError::Above { path: above.to_owned(), owner });
+            }
+        }
         let foreign = || StateError::Directory { path: path.to_owned(), owner };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let directory = open(path, flags, Mode::empty()).map_err(|cause| match cause {
@@ -229,6 +245,10 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).unwrap();
         assert!(matches!(State::open(&path, owner), Err(StateError::Directory { .. })));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
-        assert!(matches!(State::open(&path, owner + 1), Err(StateError::Directory { .. })));
+        assert!(matches!(State::open(&path, owner + 1), Err(StateError::Above { .. })));
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(matches!(State::open(&path, owner), Err(StateError::Above { .. })));
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+        assert!(State::open(&path, owner).is_ok());
     }
 }

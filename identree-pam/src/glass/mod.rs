@@ -23,7 +23,7 @@ use crate::state::StateError;
 /// Where the hash is, unless the host file says otherwise.
 pub const PATH: &str = "/etc/identree-breakglass";
 /// Where attempts are counted and uses are written down.
-pub const DIRECTORY: &str = "/var/lib/identree/glass";
+pub const DIRECTORY: &str = "/var/lib/identree-host/glass";
 
 /// Where things are and whose they must be.
 #[derive(Debug, Clone)]

@@ -1,6 +1,8 @@
 //! Under Debian's real sudo and Linux-PAM, in a mount namespace of its own with its own users, rules and PAM stack.
 
+mod host;
 mod sandbox;
+mod setup;
 
 use identree_core::grant::Decision;
 

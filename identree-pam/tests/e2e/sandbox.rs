@@ -40,7 +40,20 @@ pub(crate) fn require(what: &str, there: bool) -> bool {
     there
 }
 
-fn all_there() -> bool {
+/// Runs a shell script as root in a mount namespace of its own; there `$1` is `line`.
+pub(crate) fn bare(script: &str, line: &str) -> Running {
+    let mut command = bare_command(script, line);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
+    Running(command.spawn().unwrap())
+}
+
+fn bare_command(script: &str, line: &str) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-c", script, "sh", line]);
+    command
+}
+
+pub(crate) fn all_there() -> bool {
     let programs = ["/usr/bin/sudo", "/usr/bin/unshare", "/usr/bin/setpriv", "/usr/bin/script", "/usr/bin/su"];
     programs.iter().all(|program| require(program, Path::new(program).exists()))
         && require("root", rustix::process::geteuid().is_root())
@@ -127,9 +140,7 @@ impl Sandbox {
             }
         }
         script.push_str(last);
-        let mut command = Command::new("unshare");
-        command.args(["--mount", "--propagation", "private", "sh", "-c", &script, "sh", line]);
-        command
+        bare_command(&script, line)
     }
 
     /// Sends SIGTERM to the helper.

@@ -178,6 +178,34 @@ impl State {
         }
     }
 
+    /// The end of that very question, at once.
+    pub(crate) fn end(&self, open: OpenRequest, decision: Decision) -> Act {
+        let nonce = open.nonce;
+        let question = open.into_challenge(Target::Host(self.host.clone()), vec![]).unwrap();
+        let challenge = ChallengeId::derive(question.target(), &nonce);
+        let answer = Answer {
+            challenge,
+            nonce,
+            requester: question.requester().clone(),
+            run_as_user: question.run_as().map(|r| r.user.clone()),
+            run_as_group: question.run_as().and_then(|r| r.group.clone()),
+            payload_sha256: question.payload().sha256(),
+            ..self.answer(decision)
+        };
+        let reply = Reply {
+            v: 1,
+            challenge_id: challenge,
+            status: Status::Approved,
+            expires_in: 60,
+            user_code: None,
+            verification_url: None,
+            current_approvals: 0,
+            required_approvals: 1,
+            answer: Some(self.sign(&answer)),
+        };
+        Act::Send(200, serde_json::to_vec(&reply).unwrap())
+    }
+
     pub(crate) fn sign(&self, answer: &Answer) -> SignedAnswer {
         sign_with(&self.key, answer)
     }

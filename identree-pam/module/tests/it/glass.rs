@@ -41,9 +41,9 @@ impl Host {
     /// A command line of ann's; `after` is what root looks at afterwards.
     fn run(&self, line: &str, after: &str) -> (i32, String) {
         let ann = "setpriv --reuid=64001 --regid=64001 --clear-groups";
-        let glass = "/var/lib/identree/glass";
+        let glass = "/var/lib/identree-host/glass";
         let last = format!(
-            "mount -t tmpfs -o mode=0755 tmpfs /var/lib; mkdir -m 700 /var/lib/identree {glass}; set +e; \
+            "mount -t tmpfs -o mode=0755 tmpfs /var/lib; mkdir -m 700 /var/lib/identree-host {glass}; set +e; \
              {ann} sh -c \"$1\"; code=$?; {after}; exit $code"
         );
         let running: Running = self.sandbox.start(&last, &format!("exec 2>&1; {line}"));
@@ -51,7 +51,7 @@ impl Host {
     }
 }
 
-const USED: &str = "cat /var/lib/identree/glass/used 2>/dev/null";
+const USED: &str = "cat /var/lib/identree-host/glass/used 2>/dev/null";
 
 #[test]
 fn the_right_password_opens_once_per_sudo_and_leaves_a_line() {
@@ -81,7 +81,7 @@ fn a_wrong_one_opens_nothing_and_tries_are_counted_over_processes() {
 fn many_at_once_are_counted_one_by_one() {
     let Some(host) = Host::new("") else { return };
     let line = "for i in 1 2 3 4 5 6 7 8; do printf 'wrong\\n' | sudo -S whoami & done; wait; false";
-    let (code, output) = host.run(line, "cat /var/lib/identree/glass/throttle");
+    let (code, output) = host.run(line, "cat /var/lib/identree-host/glass/throttle");
     assert_ne!(code, 0, "{output}");
     assert_eq!(output.matches("that is not the break-glass password").count(), 3, "{output}");
     assert_eq!(output.matches("too many attempts").count(), 5, "{output}");

@@ -1,0 +1,79 @@
+//! `identree` on a host: puts the gate in and takes it out, keeps the way back, says how things stand.
+
+mod arguments;
+mod glass;
+mod setup;
+mod tty;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use identree_pam::terminal::{Stdout, Terminal as _};
+use identree_pam::trial;
+
+use self::arguments::{Arguments, Verb};
+
+const HELP: &str = "\
+identree: the host side; run by root
+
+    identree setup              put the gate into sudo's PAM stacks, tested before and after
+    identree setup --remove     take it out again, byte for byte
+    identree rotate-breakglass  make a new break-glass password for this host
+    identree verify-breakglass  try a break-glass password
+
+Options of setup
+    --dry-run            print what would change and change nothing
+    --service NAME       sudo, sudo-i, su or su-l; may be repeated; default: sudo and sudo-i
+    --keep-password      ask for the person's password too
+    --auditd             have auditd watch the gate's files
+    --user NAME          who tries the doors in the test; default: nobody
+    --break-glass-hash F take the argon2id hash of a break-glass password from the file F (- is standard input)
+    --no-break-glass     do without: root can log in otherwise
+    --without-server     go on though the server cannot be reached
+
+    --version, --help
+
+Exit codes: 0 done, 1 not done and nothing changed, 2 wrong arguments";
+
+fn main() -> ExitCode {
+    let mut given = std::env::args_os().skip(1).peekable();
+    if given.peek().is_some_and(|first| first == trial::INSIDE) {
+        return trial::inside();
+    }
+    let arguments = match Arguments::parse(given) {
+        Ok(arguments) => arguments,
+        Err(problem) => {
+            Stdout.say(&format!("identree: {problem}; see identree --help"));
+            return ExitCode::from(2);
+        }
+    };
+    let done = match arguments.verb {
+        Verb::Help => {
+            Stdout.say(HELP);
+            return ExitCode::SUCCESS;
+        }
+        Verb::Version => {
+            Stdout.say(concat!("identree ", env!("CARGO_PKG_VERSION")));
+            return ExitCode::SUCCESS;
+        }
+        Verb::Setup => as_root().and_then(|()| setup::run(&arguments)),
+        Verb::RotateBreakglass => as_root().and_then(|()| glass::rotate(&arguments.config)),
+        Verb::VerifyBreakglass => as_root().and_then(|()| glass::verify(&arguments.config)),
+    };
+    done.unwrap_or_else(|problem| {
+        Stdout.warn(&format!("identree: {problem}"));
+        ExitCode::FAILURE
+    })
+}
+
+/// What a verb ends with: a code, or a sentence that says what to do.
+type Done = Result<ExitCode, Box<dyn std::error::Error>>;
+
+fn as_root() -> Result<(), Box<dyn std::error::Error>> {
+    if rustix::process::geteuid().is_root() { Ok(()) } else { Err(identree_pam::setup::SetupError::NotRoot.into()) }
+}
+
+/// This program, for the trials that start it again.
+fn own_program() -> std::io::Result<std::path::PathBuf> {
+    std::fs::read_link(Path::new("/proc/self/exe"))
+}
