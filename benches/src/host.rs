@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use identree_core::challenge::{CommandSource, RunAs, SudoFacts};
-use identree_core::credential::{Authorization, HostSecret, Request};
+use identree_core::credential::{HostSecret, Request};
 use identree_core::id::{HostName, Nonce, ServiceName, UserName};
 use identree_core::wire::v1::OpenRequest;
 
@@ -48,8 +48,7 @@ impl Host {
     pub fn authorization(&self, method: &str, target: &str, body: &[u8]) -> Result<String> {
         let time_secs = now_secs()?;
         let request = Request { method, authority: &self.authority, target, host: &self.name, time_secs, body };
-        let mac = self.secret.mac(&request);
-        Ok(Authorization { host: self.name.clone(), time_secs, mac }.to_string())
+        Ok(self.secret.authorize(&request).to_string())
     }
 }
 

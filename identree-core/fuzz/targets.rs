@@ -7,15 +7,18 @@ use std::task::{Context, Poll, Waker};
 
 use identree_core::canon::{Reader, Writer};
 use identree_core::challenge::{Challenge as _, UserCode};
-use identree_core::credential::Authorization;
+use identree_core::credential::{Authorization, HostKey, MasterSecret};
 use identree_core::directory::Snapshot;
-use identree_core::grant::{Answer, Expected, KeyRing, SignedAnswer, verify};
+use identree_core::enrol::{EnrolReply, EnrolRequest, KeyRequest, KeysReply, Token};
+use identree_core::grant::{Answer, Expected, KeyRing, KeyStatement, SignedAnswer, SignedStatement, Trust, verify};
 use identree_core::id::{
-    ChallengeId, ChallengeKind, GroupName, HostName, Nonce, RuleName, ServiceName, Target as About, UnixGroup, UserName,
+    ChallengeId, ChallengeKind, GroupName, HostName, Nonce, RuleName, ServiceName, Target as About, TokenId, UnixGroup,
+    UserName,
 };
 use identree_core::policy::{Outcome, Policy as _, PolicyInput, RuleSet, Window};
 use identree_core::text::{command_line, is_hidden, visible, visible_bytes};
 use identree_core::time::Timestamp;
+use identree_core::wire::settings::ClientSettings;
 use identree_core::wire::v1::{OpenRequest, Problem, Reply};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -28,8 +31,13 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("answer", answer),
     ("authorization", authorization),
     ("canonical", canonical),
+    ("client_settings", client_settings),
     ("command_line", different_commands_look_different),
+    ("enrol_reply", enrol_reply),
+    ("enrol_request", enrol_request),
+    ("enrol_token", enrol_token),
     ("key_ring", key_ring),
+    ("key_statement", key_statement),
     ("names", names),
     ("open_request", open_request),
     ("policy_json", policy_json),
@@ -75,6 +83,62 @@ fn authorization(data: &[u8]) {
     let Some(Ok(parsed)) = text(data).map(Authorization::parse) else { return };
     shown(parsed.host.as_str());
     assert_eq!(Authorization::parse(&parsed.to_string()), Ok(parsed));
+}
+
+fn token() -> Token {
+    let master = MasterSecret::parse("the master secret of the fuzzing of enrolment").expect("long enough");
+    master.enrol_token(&HostName::parse("web1").expect("a name"), 1, TokenId::from_bytes([7; 8]))
+}
+
+fn enrol_token(data: &[u8]) {
+    let Some(Ok(token)) = text(data).map(Token::parse) else { return };
+    shown(token.host().as_str());
+    let again = Token::parse(token.reveal().expose()).expect("what was read can be written");
+    assert_eq!((again.host(), again.id()), (token.host(), token.id()));
+}
+
+/// Nobody knows the token of this file, and nobody holds the key of another.
+fn enrol_request(data: &[u8]) {
+    let Some(request) = round_trip::<EnrolRequest>(data) else { return };
+    shown(request.host.as_str());
+    assert!(!request.knows(&token()));
+    let _ = request.possessed(); // anybody may hold a key
+    drop(round_trip::<KeyRequest>(data));
+}
+
+fn enrol_reply(data: &[u8]) {
+    drop(round_trip::<KeysReply>(data));
+    let Some(reply) = round_trip::<EnrolReply>(data) else { return };
+    let key = HostKey::from_seed(&[1; 32]);
+    let request = EnrolRequest::new(&token(), &key, Nonce::from_bytes([2; 32]));
+    assert!(reply.open(&token(), &request).is_err(), "an answer of somebody who does not know the token");
+}
+
+/// One form, always a key that lasts, and nothing is learnt from what a trusted key did not sign.
+fn key_statement(data: &[u8]) {
+    let trust = Trust::pinned(&KeyRing::parse(KEYS).expect("a key"), None);
+    let mut learnt = trust.clone();
+    for signed in [
+        Some(SignedStatement { bytes: data.to_vec(), signatures: Vec::new() }),
+        serde_json::from_slice::<SignedStatement>(data).ok(),
+    ]
+    .into_iter()
+    .flatten()
+    {
+        if let Ok(statement) = KeyStatement::decode(&signed.bytes) {
+            assert_eq!(statement.encode(), signed.bytes);
+            assert!(statement.keys[0].until.is_none());
+        }
+        assert!(learnt.learn(&signed, Timestamp::from_secs(1)).is_err());
+        assert_eq!(learnt, trust);
+    }
+}
+
+fn client_settings(data: &[u8]) {
+    let Some(text) = text(data) else { return };
+    let settings = ClientSettings::parse(text);
+    assert_eq!(ClientSettings::parse(&settings.to_string()), settings);
+    assert_eq!(settings.over(&settings), settings);
 }
 
 /// Canonical bytes have one form, and nothing that was not signed is believed.

@@ -268,6 +268,11 @@ bytes_id!(
     KeyId, 8, "key id", "16 lower-case hexadecimal digits"
 );
 
+bytes_id!(
+    /// Names an enrolment token: 64 random bits, which are no secret.
+    TokenId, 8, "token id", "16 lower-case hexadecimal digits"
+);
+
 impl ChallengeId {
     /// The id of the question that `target` asks under `nonce`. The create is idempotent because this is a function.
     pub fn derive(target: &Target, nonce: &Nonce) -> Self {

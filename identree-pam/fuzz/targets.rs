@@ -6,8 +6,10 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
 
+use identree_core::grant::{KeyRing, Trust};
 use identree_core::text::is_hidden;
 use identree_pam::claims::Record;
+use identree_pam::config::state::State;
 use identree_pam::config::{Config, ServerUrl};
 use identree_pam::facts::{PamItems, Phase, each_once};
 use identree_pam::fuzzing;
@@ -19,6 +21,7 @@ pub(crate) type Target = fn(&[u8]);
 pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("claim", claim),
     ("client_conf", client_conf),
+    ("client_state", client_state),
     ("duration", duration),
     ("http_reply", http_reply),
     ("pam_environment", pam_environment),
@@ -54,6 +57,17 @@ fn http_reply(data: &[u8]) {
         assert!((200..=999).contains(&status), "{status}");
         assert!(body.len() <= 256 * 1024);
     }
+}
+
+/// Whatever stands in the file: the keys have one that lasts, and a state of other keys counts for nothing.
+fn client_state(data: &[u8]) {
+    let pinned = || {
+        let keys = KeyRing::parse("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo").expect("a key");
+        Trust::pinned(&keys, None)
+    };
+    let Some(state) = State::decode(data, pinned()) else { return };
+    assert!(state.trust.keys[0].until.is_none() && state.trust.root.is_none());
+    assert!(state.trust == pinned() || data.windows(64).any(|digest| digest.iter().all(u8::is_ascii_hexdigit)));
 }
 
 fn client_conf(data: &[u8]) {

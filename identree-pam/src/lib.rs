@@ -2,10 +2,12 @@
 
 mod approval;
 mod ask;
+mod atomic;
 mod check;
 pub mod claims;
 pub mod clock;
 pub mod config;
+pub mod enrol;
 pub mod facts;
 pub mod flow;
 #[cfg(feature = "fuzzing")]
@@ -14,6 +16,7 @@ pub mod fuzzing;
 mod gate;
 pub mod glass;
 pub mod hygiene;
+pub mod identity;
 pub mod qr;
 mod question;
 pub mod setup;

@@ -8,17 +8,20 @@ use std::time::Duration;
 use axum::Router;
 use identree_core::Engine;
 use identree_core::engine::EngineBuilder;
+use identree_core::grant::Signer as _;
 use identree_core::policy::{PolicyFileError, RuleSet};
 use identree_core::rng::{Entropy, OsEntropy};
 use identree_core::store::{SqliteStore, Store, StoreError};
 use identree_core::time::{Clock, SteadyClock, SystemClock};
+use identree_core::wire::settings::ClientSettings;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use url::Url;
 
+use crate::announced::{Announced, AnnouncedError};
 use crate::api::health::Health;
 use crate::api::metrics::{Metrics, MetricsToken};
-use crate::api::{HostApi, Waits};
+use crate::api::{EnrolApi, HostApi, Waits};
 use crate::clock_steps;
 use crate::config::{HostSettings, Settings};
 use crate::data_lock::{DataLock, DataLockError};
@@ -70,6 +73,9 @@ pub enum BootError {
     /// The decision key cannot be used.
     #[error(transparent)]
     DecisionKey(#[from] DecisionKeyError),
+    /// What hosts are told of decision keys cannot be used.
+    #[error(transparent)]
+    Announced(#[from] AnnouncedError),
     /// The policy file cannot be read.
     #[error("policy file {path}: {source}; create it, or unset IDENTREE_APPROVAL_POLICIES_FILE", path = .path.display())]
     PolicyFile {
@@ -97,6 +103,7 @@ pub enum BootError {
 pub struct Server {
     engine: Engine,
     hosts: Hosts,
+    announced: Announced,
     provider: Arc<Provider>,
     router: Router,
     telemetry: Option<Telemetry>,
@@ -165,6 +172,7 @@ impl Server {
         let parts = Parts { store: Arc::clone(&store), clock: Arc::clone(&clock), entropy: Arc::clone(&entropy) };
         let people = Arc::new(People::load(parts.clone()).await?);
         let hosts = Hosts::load(parts.clone(), settings.master.clone()).await?;
+        let announced = Announced::load(&settings.data_dir, signer.public_key(), None, ClientSettings::default())?;
         let list = settings.external_url.to_string();
         let builder = Engine::builder()
             .store(store)
@@ -204,6 +212,12 @@ impl Server {
         let authorities = authorities(&settings, [plain.as_ref(), tls.as_ref()])?;
         let router = router(Rooms {
             hosts: HostApi { engine: engine.clone(), external_url: Arc::clone(&external_url), waits: Waits::default() },
+            enrol: EnrolApi {
+                hosts: hosts.clone(),
+                announced: announced.clone(),
+                limits: limits.clone(),
+                clock: Arc::clone(&clock),
+            },
             host_auth: HostAuth { hosts: hosts.clone(), authorities, limits, clock: Arc::clone(&clock) },
             login: Login {
                 browsers: Browsers::new(&*parts.entropy),
@@ -214,14 +228,14 @@ impl Server {
                 people,
             },
             web: Web { engine: engine.clone(), provider: Arc::clone(&provider), events },
-            health: Health { engine: engine.clone(), provider: Arc::clone(&provider), insecure },
+            health: Health { engine: engine.clone(), provider: Arc::clone(&provider), hosts: hosts.clone(), insecure },
             csrf: Csrf { origins: Arc::new([external_url.origin().ascii_serialization()]), clock },
             headers: SecurityHeaders { https },
             client_ip: ClientIpLayer { proxies: settings.trusted_proxies.clone() },
             metrics,
         });
         let (plain, tls) = (plain.map(|one| one.behind(door.clone())), tls.map(|one| one.behind(door)));
-        Ok(Self { engine, hosts, provider, router, telemetry, plain, tls, _lock: None })
+        Ok(Self { engine, hosts, announced, provider, router, telemetry, plain, tls, _lock: None })
     }
 
     /// The engine.
@@ -250,7 +264,8 @@ impl Server {
         let mut background = JoinSet::new();
         let (hosts, provider, clock) = (self.hosts.clone(), self.provider, Arc::clone(self.engine.clock()));
         background.spawn(async move { hosts.follow().await });
-        let folding = Arc::clone(&clock);
+        let (folding, telling, announced) = (Arc::clone(&clock), Arc::clone(&clock), self.announced);
+        background.spawn(async move { announced.follow(&*telling).await });
         background.spawn(async move { find_provider(&provider, &*clock).await });
         background.spawn(clock_steps::watch(Arc::clone(self.engine.clock())));
         if let Some(telemetry) = self.telemetry {

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod announced;
 pub mod api;
 pub mod boot;
 pub mod cli;

@@ -8,7 +8,7 @@ use axum::response::IntoResponse as _;
 
 use crate::api::health::{self, Health};
 use crate::api::metrics::{self, Metrics};
-use crate::api::{self, HostApi};
+use crate::api::{self, EnrolApi, HostApi};
 use crate::layer::client_ip::ClientIpLayer;
 use crate::layer::csrf::{Csrf, csrf, same_origin};
 use crate::layer::framing::framing;
@@ -27,6 +27,8 @@ use crate::web::{self, Problem, Web};
 pub struct Rooms {
     /// The host API.
     pub hosts: HostApi,
+    /// How hosts come by their keys.
+    pub enrol: EnrolApi,
     /// Which host speaks.
     pub host_auth: HostAuth,
     /// Signing in and out.
@@ -50,10 +52,11 @@ pub struct Rooms {
 /// | all | `framing` → `client_ip` → trace (request id, counting) |
 /// | `/`, `/approve/{code}`, `/api/challenges/…`, assets; `/sessions/login`, `/callback`, `/signout` | headers → language → `sign_in` → `rate_limit` → csrf |
 /// | `/language` | headers → language → `sign_in` → `rate_limit` → `same_origin` |
-/// | `/api/challenge…` | `host_auth` → `rate_limit`, no more: ten thousand waiting requests rest there |
+/// | `/api/challenge…`, `/api/host/…` | `host_auth` → `rate_limit`, no more: ten thousand waiting requests rest there |
+/// | `/api/enroll`, which looks at its token and counts by itself | none |
 /// | `/livez`, `/readyz`, `/healthz`; `/metrics`, which looks at its token itself | none |
 pub fn router(rooms: Rooms) -> Router {
-    let Rooms { hosts, host_auth, login, web, health, csrf: forms, headers: tells, client_ip, metrics } = rooms;
+    let Rooms { hosts, enrol, host_auth, login, web, health, csrf: forms, headers: tells, client_ip, metrics } = rooms;
     let http = metrics.as_ref().map(|metrics| Arc::new(HttpMeters::new(metrics.telemetry.clone())));
     let requests = Trace { parts: login.parts.clone(), http };
     let cookies = login.cookies;
@@ -73,7 +76,7 @@ pub fn router(rooms: Rooms) -> Router {
     Router::new()
         .merge(metrics.map(metrics::routes).unwrap_or_default())
         .merge(health::routes(health))
-        .merge(api::hosts(hosts, host_auth))
+        .merge(api::hosts(hosts, enrol, host_auth))
         .merge(pages)
         .layer(from_fn_with_state(requests, trace))
         .layer(client_ip)

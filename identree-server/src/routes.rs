@@ -13,6 +13,8 @@ pub enum Door {
     OwnPage,
     /// A host with its credential.
     Host,
+    /// Whoever knows an enrolment token.
+    Token,
     /// A scraper with its token; without one in the configuration there is no such route.
     Scraper,
     /// A signed-in person reading what is theirs.
@@ -41,6 +43,9 @@ pub const ROUTES: &[Route] = &[
     route("POST", "/api/challenge", Door::Host),
     route("GET", "/api/challenge/{id}", Door::Host),
     route("DELETE", "/api/challenge/{id}", Door::Host),
+    route("POST", "/api/host/key", Door::Host),
+    route("GET", "/api/host/keys", Door::Host),
+    route("POST", "/api/enroll", Door::Token),
     route("GET", "/", Door::Open),
     route("GET", "/state", Door::Person),
     route("GET", "/api/events", Door::Person),

@@ -42,6 +42,10 @@ kinds! {
     Mac = "host mac";
     /// The private half of a decision key.
     DecisionKey = "decision key";
+    /// A host's own private key.
+    HostKey = "host key";
+    /// The secret part of an enrolment token.
+    EnrolToken = "enrolment token";
     /// `IDENTREE_METRICS_TOKEN`.
     Metrics = "metrics token";
     /// The code of a question, with the number that an approver types.

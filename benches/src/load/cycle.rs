@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use identree_core::credential::{Authorization, HostSecret, Request};
+use identree_core::credential::{HostSecret, Request};
 use identree_core::id::HostName;
 use tokio::net::TcpStream;
 
@@ -101,7 +101,7 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Host<S> {
         let time_secs = now_secs();
         let request =
             Request { method, authority: &self.authority, target, host: &self.name, time_secs, body: body.as_bytes() };
-        let authorization = Authorization { host: self.name.clone(), time_secs, mac: self.secret.mac(&request) };
+        let authorization = self.secret.authorize(&request);
         format!(
             "{method} {target} HTTP/1.1\r\nHost: {}\r\nAuthorization: {authorization}\r\nX-Forwarded-For: {}\r\n\
              Content-Type: application/json\r\n",

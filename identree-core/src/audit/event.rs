@@ -55,6 +55,10 @@ kinds! {
     HostAdded = "host_added", "A host was registered.";
     HostRemoved = "host_removed", "A host was removed.";
     HostSecretRotated = "host_secret_rotated", "A host was given a new secret.";
+    HostInvited = "host_invited", "A token was given out by which a host may make a new key known.";
+    HostEnrolled = "host_enrolled", "A host made its own key known under its token.";
+    HostKeyReplaced = "host_key_replaced", "A host replaced its own key.";
+    DecisionKeyRotated = "decision_key_rotated", "A new key was introduced to sign answers.";
 }
 
 /// One thing that happened.

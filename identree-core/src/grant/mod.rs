@@ -6,12 +6,15 @@
 
 #[cfg(feature = "engine")]
 mod sign;
+mod trust;
 mod verify;
 
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "engine")]
 pub use self::sign::{LocalSigner, SignError, Signer};
+pub use self::trust::{KeyStatement, SignedStatement, StatementSignature, Trust, TrustError, TrustedKey};
+pub(crate) use self::trust::{put_keys, take_keys};
 pub use self::verify::{Expected, KeyRing, KeyRingError, PublicKey, VerifyError, verify};
 use crate::canon::{Malformed, Reader, Writer};
 use crate::id::{ChallengeId, ChallengeKind, KeyId, Nonce, Target, UnixGroup, UserName};
@@ -222,16 +225,16 @@ pub enum Proven {
     Refusal(Answer),
 }
 
-mod base64url {
+pub(crate) mod base64url {
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
 
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&URL_SAFE_NO_PAD.encode(bytes))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         URL_SAFE_NO_PAD.decode(text.as_bytes()).map_err(|_| D::Error::custom("not base64url without padding"))
     }

@@ -6,19 +6,30 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::{Signature, VerifyingKey};
+use serde::{Deserialize, Serialize};
 
 use super::{Answer, Decision, Grant, Proven, SignedAnswer};
 use crate::canon::sha256;
 use crate::id::{ChallengeKind, KeyId, Nonce, Target, UnixGroup, UserName};
 
 /// An Ed25519 public key (RFC 8032); its text is base64url without padding, 43 characters.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct PublicKey([u8; 32]);
 
 impl PublicKey {
     /// From the 32 bytes.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
+    }
+
+    /// From the 32 bytes, if they are a point that may be trusted.
+    ///
+    /// # Errors
+    /// [`KeyRingError::Point`] if they are none, or one under which anybody could sign.
+    pub fn checked(bytes: [u8; 32]) -> Result<Self, KeyRingError> {
+        let key = VerifyingKey::from_bytes(&bytes).map_err(|_| KeyRingError::Point)?;
+        if key.is_weak() { Err(KeyRingError::Point) } else { Ok(Self(bytes)) }
     }
 
     /// The 32 bytes.
@@ -50,12 +61,20 @@ impl FromStr for PublicKey {
     type Err = KeyRingError;
     fn from_str(text: &str) -> Result<Self, KeyRingError> {
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| KeyRingError::Text)?;
-        let bytes: [u8; 32] = bytes.try_into().map_err(|_| KeyRingError::Text)?;
-        let key = VerifyingKey::from_bytes(&bytes).map_err(|_| KeyRingError::Point)?;
-        if key.is_weak() {
-            return Err(KeyRingError::Point);
-        }
-        Ok(Self(bytes))
+        Self::checked(bytes.try_into().map_err(|_| KeyRingError::Text)?)
+    }
+}
+
+impl TryFrom<String> for PublicKey {
+    type Error = KeyRingError;
+    fn try_from(text: String) -> Result<Self, KeyRingError> {
+        text.parse()
+    }
+}
+
+impl From<PublicKey> for String {
+    fn from(key: PublicKey) -> Self {
+        key.to_string()
     }
 }
 
@@ -98,6 +117,11 @@ impl KeyRing {
             .map(str::parse)
             .collect::<Result<_, _>>()
             .and_then(Self::new)
+    }
+
+    /// The keys.
+    pub fn keys(&self) -> &[PublicKey] {
+        &self.0
     }
 
     fn find(&self, id: KeyId) -> Option<&PublicKey> {

@@ -1,4 +1,5 @@
 //! What hosts and servers say to each other. Additive only: a host two releases older keeps working.
 
 pub mod login;
+pub mod settings;
 pub mod v1;

@@ -1,21 +1,27 @@
 //! The host file, `/etc/identree/client.conf`: one file, one owner, no environment variable.
 
+mod credential;
 mod file;
 pub(crate) mod parse;
+pub mod state;
 mod url;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use identree_core::credential::HostSecret;
-use identree_core::grant::KeyRing;
+use identree_core::credential::{Credential, CredentialError, HostKey};
+use identree_core::grant::{KeyRing, PublicKey, Trust};
 use identree_core::id::HostName;
+use identree_core::time::Timestamp;
 use zeroize::Zeroizing;
 
+pub(crate) use self::credential::{KEY_FILE, SECRET, read_key};
 pub use self::file::{Confidence, FileError};
 pub(crate) use self::file::{read as read_file, trusted_program};
+use self::state::State;
 pub use self::url::{ServerUrl, UrlError};
+use crate::clock::calendar_secs;
 use crate::text::Language;
 
 /// Where the host file is.
@@ -25,11 +31,13 @@ pub const PATH: &str = "/etc/identree/client.conf";
 pub(crate) const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// The names that have an effect.
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 14] = [
     "IDENTREE_SERVER_URL",
     "IDENTREE_HOSTNAME",
-    "IDENTREE_SHARED_SECRET",
+    SECRET,
+    KEY_FILE,
     "IDENTREE_DECISION_KEYS",
+    "IDENTREE_DECISION_ROOT",
     "IDENTREE_CA_CERT",
     "IDENTREE_TIMEOUT",
     "IDENTREE_CONNECT_TIMEOUT",
@@ -67,10 +75,14 @@ pub struct Config {
     pub server: ServerUrl,
     /// The name this host is registered under.
     pub hostname: HostName,
-    /// The secret of this host alone.
-    pub secret: HostSecret,
-    /// Whose answers count.
+    /// What this host alone proves itself with.
+    pub credential: Credential,
+    /// Whose answers count now.
     pub keys: KeyRing,
+    /// Whose answers the file itself says count.
+    pub pinned: Trust,
+    /// What the server has told since.
+    pub told: State,
     /// The authorities to trust, in PEM; without any, the system's.
     pub ca_pem: Option<Vec<u8>>,
     /// How long to wait for an answer, in all.
@@ -106,6 +118,20 @@ pub enum ConfigError {
         /// What is wrong; never the value of a secret.
         problem: String,
     },
+    /// The host's own key is no key.
+    #[error("{}: {source}", .path.display())]
+    Key {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: CredentialError,
+    },
+    /// What the server has told is damaged.
+    #[error("{0}: is damaged; remove it if the keys in client.conf are those of the server, else enrol again", .path.display())]
+    State {
+        /// Which file.
+        path: PathBuf,
+    },
     /// A setting that must be given is not.
     #[error("{}: {key} is missing; `identree add-host` on the server prints it", .path.display())]
     Missing {
@@ -119,7 +145,7 @@ pub enum ConfigError {
 type Read<'a> = BTreeMap<&'static str, (usize, &'a str)>;
 
 impl Config {
-    /// Reads the host file at `path` if `owner` alone can have written it, and the file of authorities it names.
+    /// Reads the host file at `path` if `owner` alone can have written it, and the files that belong to it.
     ///
     /// # Errors
     /// [`ConfigError`] for anything that is not exactly right.
@@ -127,18 +153,26 @@ impl Config {
         let bytes = Zeroizing::new(file::read(path, owner, Confidence::Secret, MAX_FILE_BYTES)?);
         let line = |line, problem: String| ConfigError::Line { path: path.to_owned(), line, problem };
         let text = std::str::from_utf8(&bytes).map_err(|_| line(1, "the file is not UTF-8 text".into()))?;
-        let mut config = Self::parse(text, path)?;
+        let named = read(text, path)?.0.get(KEY_FILE).map(|(_, named)| Path::new(*named).to_owned());
+        let key = named.filter(|named| named.is_absolute()).map(|named| read_key(&named, owner)).transpose()?;
+        let mut config = Self::assemble(text, path, key)?;
+        config.told = State::load(path, owner, config.pinned.clone())?;
+        config.take_over();
         if let Some((_, ca)) = read(text, path)?.0.get("IDENTREE_CA_CERT") {
             config.ca_pem = Some(file::read(Path::new(ca), owner, Confidence::Public, MAX_CA_BYTES)?);
         }
         Ok(config)
     }
 
-    /// Reads the text of a host file, without the file of authorities it may name.
+    /// Reads the text of a host file, without the files that belong to it: it must hold a secret then, not name a key.
     ///
     /// # Errors
     /// [`ConfigError`] with `path` and the line.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        Self::assemble(text, path, None)
+    }
+
+    fn assemble(text: &str, path: &Path, key: Option<HostKey>) -> Result<Self, ConfigError> {
         let (settings, no_effect) = read(text, path)?;
         let get = |key: &'static str| settings.get(key).copied();
         let need = |key| get(key).ok_or_else(|| ConfigError::Missing { path: path.to_owned(), key });
@@ -165,10 +199,17 @@ impl Config {
         }
         let (line, text) = need("IDENTREE_HOSTNAME")?;
         let hostname = HostName::parse(text).map_err(|e| wrong(line, format!("IDENTREE_HOSTNAME: {e}")))?;
-        let (line, text) = need("IDENTREE_SHARED_SECRET")?;
-        let secret = HostSecret::parse(text).map_err(|e| wrong(line, format!("IDENTREE_SHARED_SECRET: {e}")))?;
+        let credential = credential::credential(&settings, path, key)?;
         let (line, text) = need("IDENTREE_DECISION_KEYS")?;
         let keys = KeyRing::parse(text).map_err(|e| wrong(line, format!("IDENTREE_DECISION_KEYS: {e}")))?;
+        let root = match get("IDENTREE_DECISION_ROOT") {
+            None => None,
+            Some((line, text)) => {
+                let root: Result<PublicKey, _> = text.parse();
+                Some(root.map_err(|e| wrong(line, format!("IDENTREE_DECISION_ROOT: {e}")))?)
+            }
+        };
+        let pinned = Trust::pinned(&keys, root);
         if let Some((line, ca)) = get("IDENTREE_CA_CERT")
             && !Path::new(ca).is_absolute()
         {
@@ -190,8 +231,10 @@ impl Config {
         Ok(Self {
             server,
             hostname,
-            secret,
+            credential,
             keys,
+            told: State::pinned(pinned.clone()),
+            pinned,
             ca_pem: None,
             qr: flag("IDENTREE_QR", true)?,
             resolver: OWN_PROGRAM.into(),
@@ -206,6 +249,13 @@ impl Config {
             )?,
             no_effect,
         })
+    }
+
+    /// Whose answers count now, by what the server has told.
+    fn take_over(&mut self) {
+        if let Ok(keys) = self.told.trust.ring(Timestamp::from_secs(calendar_secs())) {
+            self.keys = keys;
+        }
     }
 
     /// Whether questions travel unprotected, which is then said each time.

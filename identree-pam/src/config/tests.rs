@@ -107,3 +107,33 @@ fn the_authorities_are_read_under_the_same_rules() {
     fs::set_permissions(&ca, fs::Permissions::from_mode(0o644)).unwrap();
     assert_eq!(Config::load(&path, owner).unwrap().ca_pem.as_deref(), Some(&b"pem"[..]));
 }
+
+#[test]
+fn a_key_of_the_hosts_own_takes_the_place_of_the_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let owner = rustix::process::geteuid().as_raw();
+    let (path, key) = (folder.path().join("client.conf"), folder.path().join("host.key"));
+    let private = |path: &Path, text: &str, mode: u32| {
+        fs::write(path, text).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let secret = format!("IDENTREE_SHARED_SECRET={}\n", "ab".repeat(32));
+    let named = text().replace(&secret, &format!("IDENTREE_HOST_KEY_FILE={}\n", key.display()));
+    private(&path, &named, 0o600);
+    private(&key, &"07".repeat(32), 0o600);
+    let load = || Config::load(&path, owner).map_err(|e| e.to_string());
+    let config = load().unwrap();
+    assert!(
+        matches!(&config.credential, Credential::Key(key) if key.public() == HostKey::from_seed(&[7; 32]).public())
+    );
+    assert!(!format!("{config:?}").contains(&"07".repeat(8)), "the key is not shown");
+    private(&key, &"07".repeat(32), 0o640);
+    assert!(load().unwrap_err().ends_with("'") && load().unwrap_err().contains("chmod 0600"), "no group reads a key");
+    private(&key, "07", 0o600);
+    assert!(load().unwrap_err().contains("host.key: a host key is 64 hexadecimal digits"));
+    private(&path, &format!("{named}{secret}"), 0o600);
+    private(&key, &"07".repeat(32), 0o600);
+    assert!(load().unwrap_err().contains("exclude each other"));
+    private(&path, &named.replace(&key.display().to_string(), "host.key"), 0o600);
+    assert!(load().unwrap_err().contains("IDENTREE_HOST_KEY_FILE must be an absolute path"));
+}

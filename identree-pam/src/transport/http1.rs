@@ -40,12 +40,15 @@ pub(super) fn request(
     method: &str,
     target: &str,
     authority: &str,
-    authorization: &str,
+    authorization: Option<&str>,
     body: Option<&[u8]>,
 ) -> Vec<u8> {
     let mut head = String::with_capacity(512);
     // Writing to a String cannot fail.
-    let _ = write!(head, "{method} {target} HTTP/1.1\r\nHost: {authority}\r\nAuthorization: {authorization}\r\n");
+    let _ = write!(head, "{method} {target} HTTP/1.1\r\nHost: {authority}\r\n");
+    if let Some(authorization) = authorization {
+        let _ = write!(head, "Authorization: {authorization}\r\n");
+    }
     let _ = write!(
         head,
         "Accept: application/json, application/problem+json\r\nUser-Agent: identree-pam/{}\r\n",

@@ -1,5 +1,6 @@
 //! How a question reaches the server.
 
+mod connection;
 mod direct;
 pub(crate) mod http1;
 mod resolve;
@@ -12,6 +13,7 @@ use identree_core::id::ChallengeId;
 use identree_core::wire::login::Opening;
 use identree_core::wire::v1::{CHALLENGES, Reply};
 
+pub(crate) use self::connection::{Asking, Connection, Peer, read};
 pub use self::direct::Direct;
 pub use self::resolve::{RESOLVE, resolve_here};
 pub use self::watch::Watch;

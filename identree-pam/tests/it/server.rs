@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ed25519_dalek::{Signer as _, SigningKey};
 use identree_core::challenge::Challenge;
-use identree_core::credential::{Authorization, HostSecret, MasterSecret, Request};
+use identree_core::credential::{Authorization, HostSecret, MasterSecret, Proof, Request};
 use identree_core::grant::{Answer, Decision, PublicKey, SignedAnswer};
 use identree_core::id::{ChallengeId, HostName, Nonce, Target};
 use identree_core::time::Timestamp;
@@ -318,11 +318,12 @@ fn receive(stream: &mut impl Read, address: SocketAddr, state: &State) -> Option
         "{authority}"
     );
     let credential = Authorization::parse(header("Authorization").unwrap()).unwrap();
-    note(Kind::Mac, &identree_core::text::hex(&credential.mac));
+    let Proof::Mac(mac) = credential.proof else { return None };
+    note(Kind::Mac, &identree_core::text::hex(&mac));
     let request =
         Request { method, authority, target, host: &credential.host, time_secs: credential.time_secs, body: &body };
     let server_time = Timestamp::from_secs(identree_pam::clock::calendar_secs() + state.clock_ahead);
-    let trusted = if credential.host != state.host || !state.secret.verify(&request, &credential.mac) {
+    let trusted = if credential.host != state.host || !state.secret.verify(&request, &mac) {
         Err("unknown host or wrong secret".into())
     } else if let Some(off) = credential.clock_off(server_time) {
         Err(format!("the clock of this host is off by {off} seconds"))

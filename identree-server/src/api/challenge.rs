@@ -7,20 +7,21 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use identree_core::actor::{Actor, Strength};
 use identree_core::challenge::{ChallengeRecord, Settled, State as Standing};
 use identree_core::engine::Limit;
 use identree_core::grant::{Answer, Decision};
 use identree_core::id::{ChallengeId, Target};
-use identree_core::text::{is_hidden, visible};
+use identree_core::text::is_hidden;
 use identree_core::wire::login::Opening;
 use identree_core::wire::v1::{self, Reply, Status};
 use identree_core::{Ask, Engine, EngineError};
 use url::Url;
 
 use super::{Problem, Waits};
+use crate::layer::body;
 use crate::layer::host_auth::AuthenticatedHost;
 
 /// How an [`Actor`] that a host states came in.
@@ -147,19 +148,8 @@ const fn status(how: &Settled) -> Status {
 }
 
 fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Opening, Problem> {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = kind.split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case("application/json") {
-        return Err(Problem::not_json_type());
-    }
-    let request = Opening::parse(body).map_err(|error| {
-        let detail = visible(&error.to_string()).into_owned();
-        let problem = if error.is_data() { classify(&detail) } else { Problem::not_json() };
-        problem.with_detail(detail)
-    })?;
-    if request.version() != v1::VERSION {
-        return Err(Problem::unsupported_version().with_detail(format!("v must be {}", v1::VERSION)));
-    }
+    let request = body::json(headers, body, Opening::parse)?;
+    body::version(request.version())?;
     for (what, text) in request.texts() {
         if text.chars().any(is_hidden) {
             return Err(
@@ -168,23 +158,6 @@ fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Opening, Problem> {
         }
     }
     Ok(request)
-}
-
-/// Which problem a message of serde tells of: those of names are our own (`identree_core::id::NameError`), those of
-/// structure are serde's. The bad-input tests hold both in place.
-fn classify(message: &str) -> Problem {
-    let says = |part| message.contains(part);
-    if says("unknown field") {
-        Problem::unknown_field()
-    } else if says("missing field") {
-        Problem::missing_field()
-    } else if says("is longer than") {
-        Problem::too_long()
-    } else if says("may not contain") {
-        Problem::forbidden_character()
-    } else {
-        Problem::invalid_request()
-    }
 }
 
 fn wait_secs(query: Option<&str>) -> Result<u32, Problem> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use identree_core::credential;
 use identree_core::wire::v1;
 
 use crate::layer::rate_limit::Rejection;
@@ -33,6 +34,16 @@ problems! {
     unauthorized = UNAUTHORIZED, "unauthorized", "the host's credential was not accepted";
     /// The credential is right, but the host's clock is off.
     stale_request = UNAUTHORIZED, "stale-request", "the request's time is outside the window";
+    /// Whoever asks to enrol knows no token of this host: one text for all that may be wrong.
+    enrolment_refused = FORBIDDEN, "enrolment-refused", "this host may not enrol with this token";
+    /// The sender knows the token and does not hold the key.
+    no_possession = FORBIDDEN, "no-possession", "the sender does not hold the key that it names";
+    /// The sender knows the token, which is worth nothing any more.
+    token_used = FORBIDDEN, "token-used", "the token was used or withdrawn";
+    /// The sender knows the token, and comes too late.
+    token_expired = FORBIDDEN, "token-expired", "the token has expired";
+    /// The host has no key that could be replaced.
+    no_key = CONFLICT, "no-key", "this host has no key of its own";
     /// This person may not ask on this host.
     user_not_allowed = FORBIDDEN, "user-not-allowed", "this user may not ask on this host";
     /// No such question of this host.
@@ -124,8 +135,9 @@ impl IntoResponse for Problem {
         let kind = HeaderValue::from_static("application/problem+json");
         let mut response = (self.status, [(header::CONTENT_TYPE, kind)], bytes).into_response();
         if self.status == StatusCode::UNAUTHORIZED {
-            let scheme = HeaderValue::from_static(identree_core::credential::SCHEME);
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+            for scheme in [credential::KEY_SCHEME, credential::SCHEME] {
+                response.headers_mut().append(header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
+            }
         }
         if let Some(secs) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(secs));

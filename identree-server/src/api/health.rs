@@ -10,6 +10,7 @@ use axum::{Json, Router};
 use identree_core::Engine;
 use serde_json::{Value, json};
 
+use crate::hosts::Hosts;
 use crate::login::Provider;
 
 /// What the health answers look at.
@@ -19,6 +20,8 @@ pub struct Health {
     pub engine: Engine,
     /// The identity provider.
     pub provider: Arc<Provider>,
+    /// The hosts.
+    pub hosts: Hosts,
     /// Every check that the configuration has switched off, by name.
     pub insecure: Arc<[String]>,
 }
@@ -52,6 +55,10 @@ async fn report(State(health): State<Health>) -> impl IntoResponse {
         "status": status,
         "checks": { "database": word(database, "unhealthy"), "oidc": word(oidc, "degraded") },
     });
+    // Named for the operator, and no more: how many and which, `identree list-hosts` tells.
+    if health.hosts.any_secret() {
+        body["host_secrets"] = Value::from(true);
+    }
     if !health.insecure.is_empty() {
         body["insecure"] = Value::from(health.insecure.to_vec());
     }

@@ -1,17 +1,24 @@
 //! `identree add-host | list-hosts | remove-host | rotate-host-secret`: on the database, beside a running server.
 
-use clap::Subcommand;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use identree_core::credential::HostSecret;
+use identree_core::enrol::Token;
 use identree_core::grant::Signer as _;
 use identree_core::id::{HostName, UserName};
 use identree_core::rng::OsEntropy;
+use identree_core::wire::settings::ClientSettings;
 
 use super::Done;
+use crate::announced::Announced;
 use crate::config::{self, HostSettings};
+use crate::hosts::{HostCredential, Hosts, Revoke};
 use crate::{boot, client_conf, decision_key};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum HostVerb {
-    /// Register a host and print its secret, once.
+    /// Register a host and print, once, its secret or a token with which it makes a key of its own known.
     AddHost {
         /// The host's name.
         name: HostName,
@@ -22,71 +29,145 @@ pub(super) enum HostVerb {
         #[arg(long)]
         group: Option<String>,
         /// Print the whole client.conf instead of the secret alone.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "enroll")]
         client_conf: bool,
+        #[command(flatten)]
+        token: TokenArgs,
     },
     /// List the registered hosts.
     ListHosts,
-    /// Remove a host; its secret never works again.
+    /// Remove a host; its secret or key never works again, and its waiting questions end.
     RemoveHost {
         /// The host's name.
         name: HostName,
     },
-    /// Give a host a new secret and print it, once.
+    /// Give a host a new secret, or a token for a new key where it has one, and print it, once.
     RotateHostSecret {
         /// The host's name.
         name: HostName,
         /// Print the whole client.conf instead of the secret alone.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "enroll")]
         client_conf: bool,
+        #[command(flatten)]
+        token: TokenArgs,
+        /// Of a token: what the host proves itself with now stops working at once, not when it has enrolled.
+        #[arg(long)]
+        now: bool,
     },
 }
 
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "the secret is what the verb is for; hints go beside it")]
+/// How a host is to enrol.
+#[derive(Debug, Args)]
+pub(super) struct TokenArgs {
+    /// Print a token: the host makes its own key, and has no secret that the server could derive.
+    #[arg(long)]
+    enroll: bool,
+    /// How long the token may be used, from 1m to 24h.
+    #[arg(long, default_value = "15m", value_parser = life)]
+    ttl: Duration,
+}
+
+fn life(text: &str) -> Result<Duration, String> {
+    let range = Duration::from_secs(60)..=Duration::from_secs(24 * 3600);
+    let life = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if range.contains(&life) { Ok(life) } else { Err("a token lives from 1m to 24h".to_owned()) }
+}
+
+/// What is printed, once.
+enum Given {
+    Secret(HostSecret, bool),
+    Token(Token, Duration),
+}
+
 pub(super) async fn run(verb: HostVerb) -> Done {
     let found = config::read();
     let settings = HostSettings::from_found(&found)?;
     let hosts = boot::open_hosts(&settings).await?;
     // The journal names who ran the verb as the system knows them.
     let by = UserName::parse(&format!("uid:{}", rustix::process::getuid().as_raw()))?;
-    let (name, secret, whole) = match verb {
-        HostVerb::AddHost { name, users, group, client_conf } => {
-            let secret = hosts.add(&name, users_of(&users)?, group, Some(&by)).await?;
-            (name, secret, client_conf)
+    let (name, given) = match verb {
+        HostVerb::AddHost { name, users, group, token, .. } if token.enroll => {
+            let given = hosts.add_invited(&name, users_of(&users)?, group, token.ttl, Some(&by)).await?;
+            (name, Given::Token(given, token.ttl))
         }
-        HostVerb::RotateHostSecret { name, client_conf } => {
-            let secret = hosts.rotate(&name, Some(&by)).await?;
-            (name, secret, client_conf)
+        HostVerb::AddHost { name, users, group, client_conf, .. } => {
+            let secret = hosts.add(&name, users_of(&users)?, group, Some(&by)).await?;
+            (name, Given::Secret(secret, client_conf))
+        }
+        HostVerb::RotateHostSecret { name, client_conf, token, now } => {
+            let has_key = hosts.find(&name).is_some_and(|host| host.credential != HostCredential::Secret);
+            if has_key && client_conf {
+                return Err(format!(
+                    "{name} has a key of its own, which no file from here can hold; without --client-conf a token is \
+                     printed with which it enrols anew"
+                )
+                .into());
+            }
+            if has_key || token.enroll {
+                let revoke = if now { Revoke::Now } else { Revoke::WhenEnrolled };
+                let given = hosts.invite(&name, token.ttl, revoke, Some(&by)).await?;
+                (name, Given::Token(given, token.ttl))
+            } else {
+                (name.clone(), Given::Secret(hosts.rotate(&name, Some(&by)).await?, client_conf))
+            }
         }
         HostVerb::RemoveHost { name } => {
             hosts.remove(&name, Some(&by)).await?;
-            eprintln!("{name} is removed; a running server forgets it within a second");
+            tell(&format!("{name} is removed; a running server forgets it within a second"));
             return Ok(());
         }
         HostVerb::ListHosts => {
-            for (name, host) in hosts.list() {
-                let users = host.users.map_or_else(
-                    || "*".to_owned(),
-                    |users| users.iter().map(UserName::as_str).collect::<Vec<_>>().join(","),
-                );
-                let group = host.group.map(|group| format!("  group={group}")).unwrap_or_default();
-                println!("{name}  users={users}{group}  registered={}", &host.added_at.to_string()[..10]);
-            }
+            list(&hosts);
             return Ok(());
         }
     };
+    print(&settings, &name, given)
+}
+
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "the secret is what the verb is for; hints go beside it")]
+fn print(settings: &HostSettings, name: &HostName, given: Given) -> Done {
+    let url = settings.server_url.as_str().trim_end_matches('/');
     let key = decision_key::load_or_make(&settings.data_dir, &OsEntropy)?.public_key();
-    if whole {
-        print!("{}", client_conf::text(&settings.server_url, &name, &secret, &key, None));
-    } else {
-        println!("{}", secret.reveal().expose());
-        eprintln!("this is the secret of {name}, shown once; with --client-conf the whole file is printed:");
-        eprintln!("  IDENTREE_SERVER_URL={}", settings.server_url);
-        eprintln!("  IDENTREE_HOSTNAME={name}");
-        eprintln!("  IDENTREE_SHARED_SECRET=<the secret>");
-        eprintln!("  IDENTREE_DECISION_KEYS={key}");
+    match given {
+        Given::Secret(secret, true) => {
+            let trust = Announced::load(&settings.data_dir, key, None, ClientSettings::default())?.trust();
+            let keys = trust.keys.iter().map(|trusted| trusted.key).collect::<Vec<_>>();
+            print!("{}", client_conf::text(&settings.server_url, name, &secret, &keys, None));
+        }
+        Given::Secret(secret, false) => {
+            println!("{}", secret.reveal().expose());
+            eprintln!("this is the secret of {name}, shown once; with --client-conf the whole file is printed:");
+            eprintln!("  IDENTREE_SERVER_URL={}", settings.server_url);
+            eprintln!("  IDENTREE_HOSTNAME={name}");
+            eprintln!("  IDENTREE_SHARED_SECRET=<the secret>");
+            eprintln!("  IDENTREE_DECISION_KEYS={key}");
+        }
+        Given::Token(token, life) => {
+            println!("{}", token.reveal().expose());
+            eprintln!("this is a token for {name}, shown once, good for {}:", humantime::format_duration(life));
+            eprintln!("have the host enrol at {url} and give it the token when it asks for it");
+        }
     }
     Ok(())
+}
+
+#[expect(clippy::print_stderr, reason = "what a verb did is told beside what it prints")]
+fn tell(text: &str) {
+    eprintln!("{text}");
+}
+
+#[expect(clippy::print_stdout, reason = "the list is what the verb is for")]
+fn list(hosts: &Hosts) {
+    for (name, host) in hosts.list() {
+        let users = host
+            .users
+            .map_or_else(|| "*".to_owned(), |users| users.iter().map(UserName::as_str).collect::<Vec<_>>().join(","));
+        let group = host.group.map(|group| format!("  group={group}")).unwrap_or_default();
+        let credential = host.credential.as_str();
+        let token = host.invitation.map(|open| format!("  token-until={}", open.expires_at)).unwrap_or_default();
+        let added = &host.added_at.to_string()[..10];
+        println!("{name}  credential={credential}  users={users}{group}  registered={added}{token}");
+    }
 }
 
 fn users_of(text: &str) -> Result<Option<Vec<UserName>>, Box<dyn std::error::Error>> {

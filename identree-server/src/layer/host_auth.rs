@@ -1,27 +1,23 @@
 //! Which host speaks: proves the credential of each request before a handler sees it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use identree_core::credential::{self, Authorization};
 use identree_core::id::HostName;
 use identree_core::time::Clock;
 use identree_core::wire::v1;
 
+use super::body;
 use super::client_ip::ClientAddress;
 use super::rate_limit::RateLimits;
 use crate::api::Problem;
 use crate::hosts::{Host, Hosts};
 use crate::listen::Standing;
-
-/// A body takes milliseconds. Nothing is known of its sender before it is here, so nobody may hold a connection with it.
-const BODY_WITHIN: Duration = Duration::from_secs(10);
 
 /// The host that proved itself. Handlers take it from the request's extensions.
 #[derive(Debug, Clone)]
@@ -68,11 +64,11 @@ pub async fn host_auth(State(auth): State<HostAuth>, request: Request, next: Nex
     response
 }
 
-/// One text for an unknown host, a wrong or old secret, and an address that is not this server's.
+/// One text for an unknown host, a wrong or old secret or key, and an address that is not this server's.
 fn not_proven() -> Problem {
     Problem::unauthorized().with_detail(
         "on the server `identree list-hosts` must show this host; there `identree rotate-host-secret HOST --client-conf` \
-         (add-host for a new one) prints a host file that is accepted",
+         (add-host for a new one) prints a host file that is accepted, with --enroll a token to enrol with",
     )
 }
 
@@ -84,33 +80,17 @@ impl HostAuth {
             (Some(value), None) => Authorization::parse(value).map_err(|_| not_proven())?,
             _ => return Err(not_proven()),
         };
-        let arrived = tokio::select! {
-            biased;
-            arrived = Limited::new(body, v1::MAX_BODY_BYTES).collect() => arrived,
-            () = self.clock.sleep_until(self.clock.now() + BODY_WITHIN) => return Err(Problem::too_slow()),
-        };
-        let body = match arrived {
-            Ok(body) => body.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => {
-                let most = format!("at most {} bytes", v1::MAX_BODY_BYTES);
-                return Err(Problem::body_too_large().with_detail(most));
-            }
-            Err(_) => return Err(Problem::not_json().with_detail("the body ended early")),
-        };
-        let (host, secret) = self.hosts.secret(&claimed.host);
+        let body = body::whole(body, v1::MAX_BODY_BYTES, &*self.clock).await?;
         let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-        let proven = self.authorities.iter().any(|authority| {
-            let covered = credential::Request {
-                method: parts.method.as_str(),
-                authority,
-                target,
-                host: &claimed.host,
-                time_secs: claimed.time_secs,
-                body: &body,
-            };
-            secret.verify(&covered, &claimed.mac)
+        let covered = self.authorities.iter().map(|authority| credential::Request {
+            method: parts.method.as_str(),
+            authority,
+            target,
+            host: &claimed.host,
+            time_secs: claimed.time_secs,
+            body: &body,
         });
-        let (true, Some(host)) = (proven, host) else { return Err(not_proven()) };
+        let Some(host) = self.hosts.prove(&claimed, covered) else { return Err(not_proven()) };
         if let Some(off) = claimed.clock_off(self.clock.wall()) {
             let (by, way) = (off.unsigned_abs(), if off > 0 { "ahead of" } else { "behind" });
             let detail = format!(

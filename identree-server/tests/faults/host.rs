@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use identree_core::challenge::Challenge as _;
 use identree_core::challenge::SudoChallenge;
-use identree_core::credential::{self, Authorization, HostSecret};
+use identree_core::credential::{self, HostSecret};
 use identree_core::grant::{Expected, KeyRing, Proven, verify};
 use identree_core::id::{ChallengeId, HostName, Nonce, Target, UserName};
 use identree_core::text::hex;
@@ -115,8 +115,7 @@ impl Host {
         let (time_secs, authority) = (now.as_secs(), &*self.authority);
         let covered =
             credential::Request { method, authority, target, host: &self.name, time_secs, body: body.as_bytes() };
-        let mac = self.secret.mac(&covered);
-        let authorization = Authorization { mac, host: self.name.clone(), time_secs };
+        let authorization = self.secret.authorize(&covered);
         let length = body.len();
         format!(
             "{method} {target} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\nAuthorization: {authorization}\r\n\

@@ -90,7 +90,7 @@ async fn a_host_reaches_its_own_questions_only() {
     let id = rig.ask(1).await.challenge_id;
     let web2 = HostName::parse("web2").unwrap();
     let secret = rig.hosts.add(&web2, None, None, None).await.unwrap();
-    let other = Host { name: web2, secret };
+    let other = Host::with(web2, secret);
     for (method, suffix) in [("GET", ""), ("GET", "?wait=25"), ("DELETE", "")] {
         let answer = rig.send(other.call(&rig.clock, method, &format!("/api/challenge/{id}{suffix}"))).await;
         assert_eq!((answer.status, &*answer.problem()), (StatusCode::NOT_FOUND, "not-found"));
@@ -115,7 +115,7 @@ async fn only_listed_users_may_ask_on_a_restricted_host() {
     let rig = Rig::new().await;
     let web2 = HostName::parse("web2").unwrap();
     let secret = rig.hosts.add(&web2, Some(vec![name("bob")]), None, None).await.unwrap();
-    let host = Host { name: web2, secret };
+    let host = Host::with(web2, secret);
     let answer = rig.send(host.post(&rig.clock, &question(1))).await;
     assert_eq!((answer.status, &*answer.problem()), (StatusCode::FORBIDDEN, "user-not-allowed"));
     let answer = rig.send(host.post(&rig.clock, &question(1).replace("ann", "bob"))).await;
@@ -129,7 +129,7 @@ async fn a_secret_works_until_it_is_rotated_or_its_host_removed() {
     let secret = rig.hosts.rotate(&rig.host.name, None).await.unwrap();
     let refused = rig.send(rig.host.post(&rig.clock, &question(2))).await;
     assert_eq!(refused.problem(), "unauthorized");
-    let rotated = Host { name: rig.host.name.clone(), secret };
+    let rotated = Host::with(rig.host.name.clone(), secret);
     assert_eq!(rig.send(rotated.post(&rig.clock, &question(2))).await.status, StatusCode::CREATED);
     rig.hosts.remove(&rig.host.name, None).await.unwrap();
     let removed = rig.send(rotated.post(&rig.clock, &question(3))).await;
@@ -163,7 +163,7 @@ async fn bad_input_has_its_own_answer_and_changes_nothing() {
         let value = change(request.headers()[header::AUTHORIZATION].to_str().unwrap());
         header(request, header::AUTHORIZATION, Some(value))
     };
-    let stranger = Host { name: HostName::parse("stranger").unwrap(), secret: host.secret.clone() };
+    let stranger = Host { name: HostName::parse("stranger").unwrap(), ..host.clone() };
     let at =
         |secs: i64, authority: &str| host.signed(("POST", v1::CHALLENGES, authority), secs, question(2).as_bytes());
     let swapped = {

@@ -35,7 +35,7 @@ async fn ask(rig: &Rig, host: &Host, user: &str, nonce: u8) -> Answer {
 
 async fn another(rig: &Rig, host: &str) -> Host {
     let host = HostName::parse(host).unwrap();
-    Host { secret: rig.hosts.add(&host, None, None, None).await.unwrap(), name: host }
+    Host::with(host.clone(), rig.hosts.add(&host, None, None, None).await.unwrap())
 }
 
 #[tokio::test]
@@ -101,7 +101,7 @@ async fn let_through(n: usize, mut send: impl AsyncFnMut() -> Answer) -> usize {
 async fn wrong_secrets_behind_one_address_never_block_right_ones() {
     let rig = paced().await;
     let web1 = rig.host.clone();
-    let wrong = Host { secret: another(&rig, "web2").await.secret, ..web1.clone() };
+    let wrong = Host { credential: another(&rig, "web2").await.credential, ..web1.clone() };
     let storm = async || rig.send_from("192.0.2.9", "", wrong.post(&rig.clock, &question(1))).await;
     assert_eq!(let_through(50, storm).await, 7);
     assert_eq!(limited(&storm().await), (429, "rate-limited".to_owned(), 1));

@@ -7,6 +7,8 @@ mod browser;
 mod clock_steps;
 #[cfg(feature = "fuzzing")]
 mod corpora;
+mod enroll;
+mod enrolment;
 mod events;
 mod health;
 mod host_api;
@@ -23,6 +25,7 @@ mod smuggling;
 mod unit;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -30,9 +33,10 @@ use axum::http::{Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use identree_core::Engine;
 use identree_core::audit::AuditEvent;
-use identree_core::credential::{self, Authorization, HostSecret, MasterSecret};
+use identree_core::credential::{self, Credential, HostKey, HostSecret, MasterSecret, Proof};
 use identree_core::engine::Caps;
-use identree_core::id::{GroupName, HostName, UserName};
+use identree_core::enrol::EnrolRequest;
+use identree_core::id::{GroupName, HostName, Nonce, UserName};
 use identree_core::policy::RuleSet;
 use identree_core::rng::SeededEntropy;
 use identree_core::secret::Secret;
@@ -40,9 +44,10 @@ use identree_core::store::{Batch, Journal as _, MemoryStore, Page, Store};
 use identree_core::time::{Clock, ManualClock};
 use identree_core::wire::v1;
 use identree_evidence::{Kind, secret as note};
+use identree_server::announced::Announced;
 use identree_server::api::health::Health;
-use identree_server::api::{HostApi, Waits};
-use identree_server::hosts::Hosts;
+use identree_server::api::{EnrolApi, HostApi, Waits};
+use identree_server::hosts::{Hosts, Revoke};
 use identree_server::layer::browser::Browsers;
 use identree_server::layer::client_ip::{ClientIpLayer, PeerAddress, TrustedProxies};
 use identree_server::layer::cookie::Cookies;
@@ -88,7 +93,7 @@ struct Rig {
 #[derive(Clone)]
 struct Host {
     name: HostName,
-    secret: HostSecret,
+    credential: Credential,
 }
 
 /// An answer, read to its end.
@@ -162,17 +167,24 @@ impl Rig {
         let browsers = Browsers::new(&*parts.entropy);
         let (sessions, cookies) = (Sessions::new(parts.clone()), Cookies::new(false));
         let events = Events::start(&engine, sessions.clone());
+        let limits = RateLimits::new(&rates, Arc::clone(&parts.clock));
         let router = router(Rooms {
             hosts: HostApi {
                 engine: engine.clone(),
                 external_url: Arc::new(Url::parse(ORIGIN).unwrap()),
                 waits: Waits::at_most(MOST_WAITS),
             },
+            enrol: EnrolApi {
+                hosts: hosts.clone(),
+                announced: Announced::fixed(engine.decision_key()),
+                limits: limits.clone(),
+                clock: Arc::clone(&parts.clock),
+            },
             host_auth: HostAuth {
                 hosts: hosts.clone(),
                 clock: Arc::clone(&parts.clock),
                 authorities: Arc::new([AUTHORITY.to_owned(), "localhost:8443".to_owned()]),
-                limits: RateLimits::new(&rates, Arc::clone(&parts.clock)),
+                limits,
             },
             login: Login {
                 parts: parts.clone(),
@@ -183,7 +195,7 @@ impl Rig {
                 people: Arc::clone(&people),
             },
             web: Web { engine: engine.clone(), provider: Arc::clone(&provider), events },
-            health: Health { engine: engine.clone(), provider, insecure: Arc::new([]) },
+            health: Health { engine: engine.clone(), provider, hosts: hosts.clone(), insecure: Arc::new([]) },
             csrf: Csrf { origins: Arc::new([ORIGIN.to_owned()]), clock: Arc::clone(&parts.clock) },
             headers: SecurityHeaders { https: false },
             client_ip: ClientIpLayer { proxies: TrustedProxies::parse([PROXY]).unwrap() },
@@ -192,18 +204,7 @@ impl Rig {
         let web1 = HostName::parse("web1").unwrap();
         let secret = hosts.add(&web1, None, None, None).await.unwrap();
         note(Kind::Host, secret.reveal().expose());
-        Self {
-            clock,
-            store,
-            parts,
-            engine,
-            hosts,
-            sessions,
-            people,
-            browsers,
-            router,
-            host: Host { name: web1, secret },
-        }
+        Self { clock, store, parts, engine, hosts, sessions, people, browsers, router, host: Host::with(web1, secret) }
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {
@@ -236,6 +237,20 @@ impl Rig {
         reply
     }
 
+    /// The host of this name with a key of its own, registered if it was not, and enrolled.
+    async fn enrolled(&self, host: &str, seed: u8) -> Host {
+        let name = HostName::parse(host).unwrap();
+        let life = Duration::from_secs(900);
+        let token = match self.hosts.find(&name) {
+            Some(_) => self.hosts.invite(&name, life, Revoke::WhenEnrolled, None).await,
+            None => self.hosts.add_invited(&name, None, None, life, None).await,
+        };
+        let key = HostKey::from_seed(&[seed; 32]);
+        let request = EnrolRequest::new(&token.unwrap(), &key, Nonce::from_bytes([seed; 32]));
+        self.hosts.enrol(&request).await.unwrap();
+        Host { name, credential: Credential::Key(key) }
+    }
+
     /// A browser session of this person: its cookie and its csrf token.
     async fn session(&self, user: &str) -> (String, String) {
         let (token, change): (SessionToken, _) = self.sessions.begin(name(user), self.clock.now()).unwrap();
@@ -261,16 +276,21 @@ fn question(nonce: u8) -> String {
 }
 
 impl Host {
+    fn with(name: HostName, secret: HostSecret) -> Self {
+        Self { name, credential: Credential::Secret(secret) }
+    }
+
     /// A signed request, as a host that was configured with `authority` sends it.
     fn signed(&self, (method, target, authority): (&str, &str, &str), secs: i64, body: &[u8]) -> Request<Body> {
         let covered = credential::Request { method, authority, target, host: &self.name, time_secs: secs, body };
-        let mac = self.secret.mac(&covered);
-        note(Kind::Mac, &identree_core::text::hex(&mac));
-        let authorization = Authorization { host: self.name.clone(), time_secs: secs, mac }.to_string();
+        let authorization = self.credential.authorize(&covered);
+        if let Proof::Mac(mac) = authorization.proof {
+            note(Kind::Mac, &identree_core::text::hex(&mac));
+        }
         Request::builder()
             .method(method)
             .uri(target)
-            .header(header::AUTHORIZATION, authorization)
+            .header(header::AUTHORIZATION, authorization.to_string())
             .header(header::CONTENT_TYPE, "application/json")
             .body(Body::from(body.to_vec()))
             .unwrap()

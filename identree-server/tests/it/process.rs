@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use identree_core::credential::{self, Authorization, HostSecret};
+use identree_core::credential::{self, HostSecret};
 use identree_core::id::HostName;
 use identree_core::time::{Clock as _, SystemClock};
 use identree_core::wire::v1::{CHALLENGES, Reply, Status};
@@ -47,7 +47,7 @@ pub(crate) fn identree(data: &Path) -> Command {
     command
 }
 
-fn serve(data: &Path) -> Running {
+pub(crate) fn serve(data: &Path) -> Running {
     started(identree(data), data)
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn started(mut command: Command, data: &Path) -> Running {
     Running { child, address: listening }
 }
 
-fn verb(data: &Path, args: &[&str]) -> Output {
+pub(crate) fn verb(data: &Path, args: &[&str]) -> Output {
     let output = identree(data).args(args).output().unwrap();
     identree_evidence::output(args[0], &output);
     output
@@ -87,7 +87,7 @@ pub(crate) fn send(address: &str, secret: &HostSecret, method: &str, target: &st
         credential::Request { method, authority: address, target, host: &host, time_secs, body: body.as_bytes() };
     let mac = secret.mac(&covered);
     note(Kind::Mac, &identree_core::text::hex(&mac));
-    let authorization = Authorization { mac, host: host.clone(), time_secs };
+    let authorization = secret.authorize(&covered);
     let head =
         format!("{method} {target} HTTP/1.1\r\nAuthorization: {authorization}\r\nContent-Type: application/json");
     exchange(address, &head, body)

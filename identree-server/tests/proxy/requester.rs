@@ -3,7 +3,7 @@
 use std::thread::JoinHandle;
 
 use identree_core::challenge::{CommandSource, RunAs};
-use identree_core::credential::{Authorization, Request};
+use identree_core::credential::Request;
 use identree_core::id::{Nonce, ServiceName, UserName};
 use identree_core::rng::{OsEntropy, bytes};
 use identree_core::time::{Clock as _, SystemClock};
@@ -65,7 +65,7 @@ impl Signed<'_> {
         let (Self { method, target, body }, host_name) = (self, &host.hostname);
         let time_secs = SystemClock.now().as_secs();
         let covered = Request { method, authority: &host.server.authority, target, host: host_name, time_secs, body };
-        let authorization = Authorization { host: host_name.clone(), time_secs, mac: host.secret.mac(&covered) };
+        let authorization = host.credential.authorize(&covered);
         format!("Authorization: {authorization}")
     }
 }

@@ -46,7 +46,7 @@ impl HostFile {
         let root = rustix::process::geteuid().is_root();
         let ca = if root { certificates.ca.as_path() } else { Path::new(INSTALLED_CA) };
         let url = Url::parse(&format!("https://{}", address(host.tls_port))).map_err(DevError::server)?;
-        let text = Zeroizing::new(client_conf::text(&url, host.name, host.secret, host.key, Some(ca)));
+        let text = Zeroizing::new(client_conf::text(&url, host.name, host.secret, &[*host.key], Some(ca)));
         let path = place.write("client.conf", text.as_bytes())?;
         let mut config = identree_pam::Config::parse(&text, &path).map_err(DevError::server)?;
         let pem = std::fs::read(&certificates.ca).map_err(|error| DevError::file(&certificates.ca, error))?;

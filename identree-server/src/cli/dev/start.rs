@@ -178,8 +178,8 @@ fn master(place: &Place) -> Result<MasterSecret, DevError> {
 async fn register(server: &Server, place: &Place, certificates: &Certificates, tls: u16) -> Result<HostFile, DevError> {
     let name = HostName::parse(HOST)?;
     let hosts = server.hosts();
-    let secret = match hosts.find(&name) {
-        Some(_) => hosts.secret(&name).1,
+    let secret = match hosts.secret(&name) {
+        Some(secret) => secret,
         None => hosts.add(&name, None, None, None).await.map_err(DevError::server)?,
     };
     let key: PublicKey = server.engine().decision_key();

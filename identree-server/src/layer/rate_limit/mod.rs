@@ -76,6 +76,12 @@ struct Counts {
     browsers: Used<Browser>,
     visitors: Used<IpAddr>,
     failures: Used<IpAddr>,
+    enrolments: Used<IpAddr>,
+}
+
+/// Of an address, for tries to enrol: a person pastes a token, or a machine enrols itself once.
+fn per_enroller() -> Option<Rate> {
+    Some(Rate { per_minute: NonZeroU32::new(30)?, burst: NonZeroU32::new(30)? })
 }
 
 impl std::fmt::Debug for RateLimits {
@@ -94,6 +100,7 @@ impl RateLimits {
             browsers: Used::new(rates.per_browser, &ticks),
             visitors: Used::new(rates.per_address, &ticks),
             failures: Used::new(rates.per_address, &ticks),
+            enrolments: Used::new(per_enroller(), &ticks),
         }))
     }
 
@@ -123,6 +130,17 @@ impl RateLimits {
     pub fn count_failure(&self, client: Option<ClientAddress>) -> Result<(), Rejection> {
         let counted = client.map_or(Ok(()), |client| self.0.failures.count(&client.network()));
         counted.map_err(|wait| rejected("failure_rate", wait))
+    }
+}
+
+impl RateLimits {
+    /// Counts a try to enrol for the address it came from.
+    ///
+    /// # Errors
+    /// [`Rejection`] above the rate.
+    pub fn count_enrolment(&self, client: Option<ClientAddress>) -> Result<(), Rejection> {
+        let counted = client.map_or(Ok(()), |client| self.0.enrolments.count(&client.network()));
+        counted.map_err(|wait| rejected("enrolment_rate", wait))
     }
 }
 

@@ -7,13 +7,15 @@ use axum::http::{Request, header};
 use identree_core::Ask;
 use identree_core::actor::{Actor, Strength};
 use identree_core::challenge::FreeChallenge;
-use identree_core::credential::HostSecret;
+use identree_core::credential::{Credential, HostKey, HostSecret};
 use identree_core::directory::Person;
 use identree_core::engine::{EngineError, Verdict, Vote};
+use identree_core::enrol::KeyRequest;
 use identree_core::id::{ChallengeId, ChallengeKind, GroupName, HostName, Nonce, Target};
 use identree_core::store::{Batch, Store as _};
 use identree_core::time::{Clock as _, Timestamp};
 use identree_core::wire::v1;
+use identree_server::hosts::Revoke;
 use identree_server::routes::{Door, Route};
 
 use super::reason::{Call, Reason, Way};
@@ -115,6 +117,7 @@ pub(super) async fn attempt(way: Way, reason: Reason) -> Attempt {
         Way::Engine(call) => engine(&rig, call, reason, &scene),
         Way::Route(route) => Made::Request(match route.door {
             Door::Host => host(&rig, route, reason, &scene).await,
+            Door::Token => super::token::request(&rig, reason, scene.id).await,
             _ => browser(&rig, route, reason, &scene).await,
         }),
     };
@@ -159,7 +162,12 @@ async fn host(rig: &Rig, route: Route, reason: Reason, scene: &Scene) -> Request
     let own = rig.host.clone();
     let named = |text: &str| HostName::parse(text).unwrap();
     let mut target = route.path.replace("{id}", &scene.id.to_string());
-    let mut body = if route.method == "POST" { question(2) } else { String::new() }.into_bytes();
+    let posted = match (route.method, route.path) {
+        ("POST", v1::CHALLENGES) => question(2),
+        ("POST", _) => new_key(&own.name),
+        _ => String::new(),
+    };
+    let mut body = posted.clone().into_bytes();
     let mut method = route.method;
     let mut secs = rig.clock.now().as_secs();
     let mut signer = own.clone();
@@ -170,10 +178,10 @@ async fn host(rig: &Rig, route: Route, reason: Reason, scene: &Scene) -> Request
         R::NoSuchQuestion => target = format!("/api/challenge/{}", "0".repeat(32)),
         R::LongPath => target = format!("/api/challenge/{}", "a".repeat(8000)),
         R::OddQuery => target.push_str("?wait=1&wait=2"),
-        R::NotUtf8 if route.method == "POST" => body = b"{\"v\":1,\"nonce\":\"\xff\"}".to_vec(),
+        R::NotUtf8 if route.method == "POST" || !route.path.contains('{') => body = b"\"\xff\"".to_vec(),
         R::NotUtf8 => target = "/api/challenge/%ff".to_owned(),
         R::NotJson => body = b"v=1".to_vec(),
-        R::UnknownField => body = question(2).replacen('{', "{\"allow\":true,", 1).into_bytes(),
+        R::UnknownField => body = posted.replacen('{', "{\"allow\":true,", 1).into_bytes(),
         R::NonceReused => body = question(1).replace("whoami", "reboot").into_bytes(),
         R::Oversize => body = vec![b' '; v1::MAX_BODY_BYTES + 1],
         R::Put => method = "PUT",
@@ -182,18 +190,43 @@ async fn host(rig: &Rig, route: Route, reason: Reason, scene: &Scene) -> Request
         R::Get => method = "GET",
         R::Head => method = "HEAD",
         R::UnknownHost => signer.name = named("stranger"),
-        R::WrongSecret => signer.secret = HostSecret::parse(&"ab".repeat(32)).unwrap(),
+        R::WrongSecret => signer.credential = Credential::Secret(HostSecret::parse(&"ab".repeat(32)).unwrap()),
         R::AnotherHostsQuestion | R::AnotherHostsName => {
-            signer =
-                Host { name: named("web2"), secret: rig.hosts.add(&named("web2"), None, None, None).await.unwrap() };
+            signer = Host::with(named("web2"), rig.hosts.add(&named("web2"), None, None, None).await.unwrap());
         }
         R::UserNotListed => {
             let users = Some(vec![name("bob")]);
-            signer =
-                Host { name: named("web2"), secret: rig.hosts.add(&named("web2"), users, None, None).await.unwrap() };
+            signer = Host::with(named("web2"), rig.hosts.add(&named("web2"), users, None, None).await.unwrap());
         }
         R::RotatedSecret => drop(rig.hosts.rotate(&own.name, None).await.unwrap()),
         R::RemovedHost => rig.hosts.remove(&own.name, None).await.unwrap(),
+        // Of hosts with keys of their own.
+        R::SecretAfterEnrolment => drop(rig.enrolled("web1", 1).await),
+        R::KeyOfAHostWithASecret => {
+            signer.credential = Credential::Key(HostKey::from_seed(&[1; 32]));
+        }
+        R::NoPossession => signer = rig.enrolled("web1", 1).await,
+        R::WrongKey => {
+            signer = rig.enrolled("web1", 1).await;
+            signer.credential = Credential::Key(HostKey::from_seed(&[2; 32]));
+        }
+        R::AnotherHostsKey => {
+            signer = rig.enrolled("web1", 1).await;
+            signer.credential = rig.enrolled("web2", 2).await.credential;
+        }
+        R::ReplacedKey => {
+            signer = rig.enrolled("web1", 1).await;
+            rig.enrolled("web1", 2).await;
+        }
+        R::RevokedKey => {
+            signer = rig.enrolled("web1", 1).await;
+            let life = Duration::from_secs(60);
+            drop(rig.hosts.invite(&signer.name, life, Revoke::Now, None).await.unwrap());
+        }
+        R::KeyOfARemovedHost => {
+            signer = rig.enrolled("web1", 1).await;
+            rig.hosts.remove(&signer.name, None).await.unwrap();
+        }
         _ => {}
     }
     if reason == R::AnotherHostsName {
@@ -238,6 +271,13 @@ async fn host(rig: &Rig, route: Route, reason: Reason, scene: &Scene) -> Request
         _ => {}
     }
     request
+}
+
+/// A new key of a host, with a proof that names no old key of its.
+fn new_key(host: &HostName) -> String {
+    let key = HostKey::from_seed(&[9; 32]);
+    let proof = key.succeed(host, &key.public()).to_vec();
+    serde_json::to_string(&KeyRequest { v: v1::VERSION, key: key.public(), proof }).unwrap()
 }
 
 async fn session(rig: &Rig, user: &str, proven_at: Timestamp) -> (String, String) {

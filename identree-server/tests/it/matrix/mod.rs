@@ -3,6 +3,7 @@
 
 mod attempt;
 mod reason;
+mod token;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -20,6 +20,11 @@ reasons! {
     NoCredential, OtherScheme, MalformedCredential, TwoCredentials, WrongSecret, RotatedSecret, RemovedHost, UnknownHost,
     AnotherHostsName, ClockBehind, ClockAhead, MacOfAnotherAuthority, MacOfAnotherMethod, MacOfAnotherPath, MacOfAnotherBody,
     MacOfAnotherTime, MacOfABodyWhereNoneIs,
+    // Of a host's own key.
+    WrongKey, AnotherHostsKey, SecretAfterEnrolment, KeyOfAHostWithASecret, ReplacedKey, RevokedKey, KeyOfARemovedHost,
+    NoPossession, NoKeyToReplace,
+    // Of an enrolment token.
+    UnknownToken, UsedToken, WithdrawnToken, ExpiredToken, TokenOfAnotherHost, SwappedKey, AnotherVersion,
     // Of a host's question.
     AnotherHostsQuestion, NoSuchQuestion, UserNotListed, NonceReused, NotJson, NotDeclaredJson, UnknownField, OddQuery,
     // Of a session.
@@ -82,6 +87,7 @@ pub(super) fn expected(way: Way, reason: Reason) -> Result<Refused, &'static str
     match way {
         Way::Route(route) => match route.door {
             Door::Host => host(route, reason),
+            Door::Token => token(reason),
             Door::Person => person(route, reason),
             Door::Form => form(route, reason),
             Door::SignIn => sign_in(route, reason),
@@ -96,7 +102,9 @@ pub(super) fn expected(way: Way, reason: Reason) -> Result<Refused, &'static str
 #[expect(clippy::match_same_arms, reason = "one line per kind of reason reads better than one per answer")]
 fn host(route: Route, reason: Reason) -> Result<Refused, &'static str> {
     use Reason as R;
-    let opens = route.method == "POST";
+    let posts = route.method == "POST";
+    let (opens, replaces) = (posts && route.path == "/api/challenge", posts && route.path == "/api/host/key");
+    let names = route.path.contains('{');
     let refused = |status, name| Ok(Refused::Problem(status, name));
     match reason {
         R::NoCredential
@@ -113,31 +121,41 @@ fn host(route: Route, reason: Reason) -> Result<Refused, &'static str> {
         | R::MacOfAnotherPath
         | R::MacOfAnotherBody
         | R::MacOfAnotherTime => refused(StatusCode::UNAUTHORIZED, "unauthorized"),
-        R::MacOfABodyWhereNoneIs if !opens => refused(StatusCode::UNAUTHORIZED, "unauthorized"),
+        R::WrongKey
+        | R::AnotherHostsKey
+        | R::SecretAfterEnrolment
+        | R::KeyOfAHostWithASecret
+        | R::ReplacedKey
+        | R::RevokedKey
+        | R::KeyOfARemovedHost => refused(StatusCode::UNAUTHORIZED, "unauthorized"),
+        R::NoPossession if replaces => refused(StatusCode::FORBIDDEN, "no-possession"),
+        R::NoKeyToReplace if replaces => refused(StatusCode::CONFLICT, "no-key"),
+        R::MacOfABodyWhereNoneIs if !posts => refused(StatusCode::UNAUTHORIZED, "unauthorized"),
         R::ClockBehind | R::ClockAhead => refused(StatusCode::UNAUTHORIZED, "stale-request"),
-        R::AnotherHostsQuestion | R::NoSuchQuestion if !opens => refused(StatusCode::NOT_FOUND, "not-found"),
-        R::AnotherHostsQuestion | R::NoSuchQuestion => Err("opening names no question"),
-        R::NotUtf8 if !opens => refused(StatusCode::NOT_FOUND, "not-found"),
-        R::NotUtf8 | R::NotJson if opens => refused(StatusCode::BAD_REQUEST, "not-json"),
-        R::NotDeclaredJson if opens => refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json-type"),
-        R::UnknownField if opens => refused(StatusCode::BAD_REQUEST, "unknown-field"),
+        R::AnotherHostsQuestion | R::NoSuchQuestion if names => refused(StatusCode::NOT_FOUND, "not-found"),
+        R::AnotherHostsQuestion | R::NoSuchQuestion => Err("no question is named"),
+        R::NotUtf8 if names => refused(StatusCode::NOT_FOUND, "not-found"),
+        R::NotUtf8 | R::NotJson if posts => refused(StatusCode::BAD_REQUEST, "not-json"),
+        R::NotDeclaredJson if posts => refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json-type"),
+        R::UnknownField if posts => refused(StatusCode::BAD_REQUEST, "unknown-field"),
         R::UserNotListed if opens => refused(StatusCode::FORBIDDEN, "user-not-allowed"),
         R::NonceReused if opens => refused(StatusCode::CONFLICT, "nonce-reused"),
         R::MacOfABodyWhereNoneIs
+        | R::NotUtf8
         | R::NotJson
         | R::NotDeclaredJson
         | R::UnknownField
         | R::UserNotListed
         | R::NonceReused => Err("nothing is sent along that is read"),
-        R::OddQuery if route.method == "GET" => refused(StatusCode::BAD_REQUEST, "invalid-request"),
+        R::OddQuery if route.method == "GET" && names => refused(StatusCode::BAD_REQUEST, "invalid-request"),
         R::OddQuery => Err("no query is read, though the MAC covers it"),
         R::Put | R::Patch | R::Options => refused(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed"),
-        R::Get | R::Head if opens => refused(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed"),
+        R::Get | R::Head if posts => refused(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed"),
         R::Get => Err("a GET with a credential reads the host's own question"),
         R::Head => Err("HEAD with a credential is the GET without its body"),
         R::MethodOverride => Err("no override is read: the request is what its method says"),
         R::Oversize => refused(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large"),
-        R::LongPath if !opens => refused(StatusCode::NOT_FOUND, "not-found"),
+        R::LongPath if names => refused(StatusCode::NOT_FOUND, "not-found"),
         R::LongPath => Err("the path is fixed"),
         R::Settled | R::Expired => Err("a host is told the answer"),
         R::Stranger
@@ -151,7 +169,29 @@ fn host(route: Route, reason: Reason) -> Result<Refused, &'static str> {
         | R::StaleSignIn
         | R::TooLongWords
         | R::StatedOnly => Err("no person comes this way"),
-        _ => Err("no browser comes this way"),
+        _ => Err("no browser comes this way, and no token counts here"),
+    }
+}
+
+/// What is told to those who know no token is one thing; those who do are told what is wrong with it.
+fn token(reason: Reason) -> Result<Refused, &'static str> {
+    use Reason as R;
+    let refused = |status, name| Ok(Refused::Problem(status, name));
+    match reason {
+        R::UnknownToken | R::TokenOfAnotherHost | R::SwappedKey | R::UnknownHost | R::RemovedHost => {
+            refused(StatusCode::FORBIDDEN, "enrolment-refused")
+        }
+        R::UsedToken | R::WithdrawnToken => refused(StatusCode::FORBIDDEN, "token-used"),
+        R::ExpiredToken => refused(StatusCode::FORBIDDEN, "token-expired"),
+        R::AnotherVersion => refused(StatusCode::BAD_REQUEST, "unsupported-version"),
+        R::NotJson | R::NotUtf8 => refused(StatusCode::BAD_REQUEST, "not-json"),
+        R::NotDeclaredJson => refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json-type"),
+        R::UnknownField => refused(StatusCode::BAD_REQUEST, "unknown-field"),
+        R::Oversize => refused(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large"),
+        R::Get | R::Head | R::Put | R::Patch | R::Options | R::MethodOverride => {
+            refused(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed")
+        }
+        _ => Err("nothing but the token counts here"),
     }
 }
 

@@ -1,7 +1,11 @@
-//! The managed hosts: who may ask, under which generation of their secret.
+//! The managed hosts: who may ask, and what each of them proves itself with.
 //!
 //! A removed host leaves a tombstone, so that a name registered again gets a higher generation: an old secret never works
-//! again. The registry is read as a whole into memory; a change by another process is seen within a second.
+//! again, and neither does an old key. The registry is read as a whole into memory; a change by another process is seen
+//! within a second.
+
+mod enrol;
+mod prove;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,12 +13,15 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use identree_core::audit::{AuditEvent, EventKind};
-use identree_core::credential::{HostSecret, MasterSecret};
-use identree_core::id::{HostName, Target, UserName};
+use identree_core::credential::{HostSecret, HostVerifier, MasterSecret};
+use identree_core::grant::PublicKey;
+use identree_core::id::{HostName, Target, TokenId, UserName};
+use identree_core::rng::bytes;
 use identree_core::store::{Batch, Change, Collection, DocumentKey, Page, Put, StoreError};
 use identree_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use self::enrol::{EnrolRefusal, Revoke};
 use crate::parts::Parts;
 
 const HOSTS: Collection = Collection("hosts");
@@ -37,11 +44,62 @@ pub struct Host {
     /// The group that rules match with `match_host_groups`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
+    /// What it proves itself with.
+    #[serde(default, skip_serializing_if = "HostCredential::is_secret")]
+    pub credential: HostCredential,
+    /// A token by which it may make a key of its own known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invitation: Option<Invitation>,
     /// When it was registered.
     pub added_at: Timestamp,
     /// When it was removed: then this is a tombstone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removed_at: Option<Timestamp>,
+}
+
+/// What a host proves itself with. Never two things at once: what was given up never works again.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HostCredential {
+    /// A secret derived from the master.
+    #[default]
+    Secret,
+    /// A key that the host made.
+    Key {
+        /// Its public half.
+        public: PublicKey,
+        /// Since when.
+        since: Timestamp,
+        /// With which token it was enrolled; none after the host itself has replaced it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        token: Option<TokenId>,
+    },
+    /// Nothing yet, or nothing any more: it has to enrol.
+    Awaited,
+}
+
+impl HostCredential {
+    const fn is_secret(&self) -> bool {
+        matches!(self, Self::Secret)
+    }
+
+    /// One word, for lists: `key`, `secret`, `none`.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Secret => "secret",
+            Self::Key { .. } => "key",
+            Self::Awaited => "none",
+        }
+    }
+}
+
+/// A token that was given out. Nothing here lets anybody enrol: the token is derived from the master.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invitation {
+    /// Which.
+    pub token: TokenId,
+    /// Until when.
+    pub expires_at: Timestamp,
 }
 
 /// Why the registry was not changed.
@@ -54,6 +112,9 @@ pub enum HostsError {
     /// No such host.
     #[error("host {0} is not registered; `identree list-hosts` shows those that are")]
     Unknown(HostName),
+    /// It has no secret to give it a new one.
+    #[error("host {0} has a key of its own; enrol it anew with a token, or remove and add it")]
+    HasKey(HostName),
     /// The store failed.
     #[error("the host registry could not be read or written")]
     Store(#[from] StoreError),
@@ -65,13 +126,36 @@ pub struct Hosts {
     parts: Parts,
     master: MasterSecret,
     known: Arc<ArcSwap<Known>>,
+    /// What a signature is held against where there is no key.
+    nobody: HostVerifier,
 }
 
 /// The registry as read, and how many changes it had seen by then.
 #[derive(Debug, Default)]
 struct Known {
     changes: u64,
-    hosts: HashMap<HostName, Host>,
+    hosts: HashMap<HostName, Kept>,
+}
+
+/// A host with its key ready for use: decompressing it for each request would cost as much again as checking.
+#[derive(Debug, Clone)]
+struct Kept {
+    host: Host,
+    key: Option<HostVerifier>,
+}
+
+impl Kept {
+    fn new(host: Host) -> Self {
+        let key = match &host.credential {
+            HostCredential::Key { public, .. } => HostVerifier::new(public),
+            HostCredential::Secret | HostCredential::Awaited => None,
+        };
+        Self { host, key }
+    }
+
+    fn registered(&self) -> Option<&Host> {
+        Some(&self.host).filter(|host| host.removed_at.is_none())
+    }
 }
 
 impl Hosts {
@@ -80,37 +164,34 @@ impl Hosts {
     /// # Errors
     /// [`StoreError`] if it cannot be read.
     pub async fn load(parts: Parts, master: MasterSecret) -> Result<Self, StoreError> {
-        let hosts = Self { parts, master, known: Arc::default() };
+        let nobody = prove::nobody(&bytes(&*parts.entropy));
+        let hosts = Self { parts, master, known: Arc::default(), nobody };
         hosts.refresh().await?;
         Ok(hosts)
     }
 
     /// A registered host, from memory.
     pub fn find(&self, name: &HostName) -> Option<Host> {
-        self.known.load().hosts.get(name).filter(|host| host.removed_at.is_none()).cloned()
+        self.known.load().hosts.get(name).and_then(Kept::registered).cloned()
     }
 
     /// How many hosts are registered, as last read.
     pub fn count(&self) -> usize {
-        self.known.load().hosts.values().filter(|host| host.removed_at.is_none()).count()
+        self.known.load().hosts.values().filter_map(Kept::registered).count()
     }
 
     /// The registered hosts by name, as last read.
     pub fn list(&self) -> Vec<(HostName, Host)> {
+        let known = self.known.load();
         let mut hosts: Vec<_> =
-            self.known.load().hosts.iter().map(|(name, host)| (name.clone(), host.clone())).collect();
-        hosts.retain(|(_, host)| host.removed_at.is_none());
+            known.hosts.iter().filter_map(|(name, kept)| Some((name.clone(), kept.registered()?.clone()))).collect();
         hosts.sort_by(|(a, _), (b, _)| a.cmp(b));
         hosts
     }
 
-    /// The secret that a request of this host must be signed with. For an unknown host it is one that nobody holds, so
-    /// that both cost the same.
-    pub fn secret(&self, name: &HostName) -> (Option<Host>, HostSecret) {
-        let host = self.find(name);
-        let generation = host.as_ref().map_or(0, |host| host.generation);
-        let secret = self.master.host_secret(name, generation);
-        (host, secret)
+    /// Whether any host still proves itself with a secret.
+    pub fn any_secret(&self) -> bool {
+        self.known.load().hosts.values().filter_map(Kept::registered).any(|host| host.credential.is_secret())
     }
 
     /// Registers a host.
@@ -124,26 +205,47 @@ impl Hosts {
         group: Option<String>,
         by: Option<&UserName>,
     ) -> Result<HostSecret, HostsError> {
+        let (revision, host) = self.fresh(name, users, group).await?;
+        self.write(name, revision, host, EventKind::HostAdded, by).await
+    }
+
+    /// A registration under the next generation of the name.
+    async fn fresh(
+        &self,
+        name: &HostName,
+        users: Option<Vec<UserName>>,
+        group: Option<String>,
+    ) -> Result<(Option<u64>, Host), HostsError> {
         let (revision, stored) = self.stored(name).await?;
         if stored.as_ref().is_some_and(|host| host.removed_at.is_none()) {
             return Err(HostsError::Exists(name.clone()));
         }
-        let generation = stored.map_or(0, |host| host.generation) + 1;
-        let host = Host { generation, users, group, added_at: self.parts.now(), removed_at: None };
-        self.write(name, revision, host, EventKind::HostAdded, by).await
+        let host = Host {
+            generation: stored.map_or(0, |host| host.generation) + 1,
+            users,
+            group,
+            credential: HostCredential::Secret,
+            invitation: None,
+            added_at: self.parts.now(),
+            removed_at: None,
+        };
+        Ok((revision, host))
     }
 
     /// Gives a host a new secret; the old one stops working within a second.
     ///
     /// # Errors
-    /// [`HostsError::Unknown`] if it is not registered.
+    /// [`HostsError::Unknown`] if it is not registered, [`HostsError::HasKey`] if it has no secret.
     pub async fn rotate(&self, name: &HostName, by: Option<&UserName>) -> Result<HostSecret, HostsError> {
         let (revision, host) = self.registered(name).await?;
+        if !host.credential.is_secret() {
+            return Err(HostsError::HasKey(name.clone()));
+        }
         let host = Host { generation: host.generation + 1, ..host };
         self.write(name, revision, host, EventKind::HostSecretRotated, by).await
     }
 
-    /// Removes a host; its secret stops working within a second, and never works again.
+    /// Removes a host; what it proves itself with stops working within a second, and never works again.
     ///
     /// # Errors
     /// [`HostsError::Unknown`] if it is not registered.
@@ -182,7 +284,7 @@ impl Hosts {
             let paged = self.parts.store.documents(HOSTS, self.parts.now(), page).await?;
             for document in paged.items {
                 let name = HostName::parse(&document.key).map_err(corrupt)?;
-                hosts.insert(name, serde_json::from_slice(&document.bytes).map_err(corrupt)?);
+                hosts.insert(name, Kept::new(serde_json::from_slice(&document.bytes).map_err(corrupt)?));
             }
             match paged.next {
                 Some(next) => page.after = Some(next),
@@ -198,7 +300,7 @@ impl Hosts {
         Ok(counter.map(|document| document.revision))
     }
 
-    async fn stored(&self, name: &HostName) -> Result<(Option<u64>, Option<Host>), HostsError> {
+    async fn stored(&self, name: &HostName) -> Result<(Option<u64>, Option<Host>), StoreError> {
         let Some(document) = self.parts.store.document(&key(name), self.parts.now()).await? else {
             return Ok((None, None));
         };
@@ -221,20 +323,35 @@ impl Hosts {
         kind: EventKind,
         by: Option<&UserName>,
     ) -> Result<HostSecret, HostsError> {
-        let event = AuditEvent {
+        let generation = host.generation;
+        let event = self.event(kind, name, generation, by, "command line");
+        self.save(name, expect, &host, event).await?;
+        Ok(self.master.host_secret(name, generation))
+    }
+
+    fn event(&self, kind: EventKind, name: &HostName, generation: u32, by: Option<&UserName>, via: &str) -> AuditEvent {
+        AuditEvent {
             target: Some(Target::Host(name.clone())),
             actor: by.cloned(),
-            via: Some("command line".to_owned()),
+            via: Some(via.to_owned()),
             ..self.parts.event(kind)
         }
-        .with("generation", host.generation.to_string());
-        let bytes = serde_json::to_vec(&host).map_err(corrupt)?;
+        .with("generation", generation.to_string())
+    }
+
+    async fn save(
+        &self,
+        name: &HostName,
+        expect: Option<u64>,
+        host: &Host,
+        event: AuditEvent,
+    ) -> Result<(), StoreError> {
+        let bytes = serde_json::to_vec(host).map_err(corrupt)?;
         let change = Change::Document { key: key(name), expect, put: Some(Put { bytes, expires_at: None }) };
         let put = Some(Put { bytes: Vec::new(), expires_at: None });
         let counted = Change::Document { key: counter(), expect: self.changes().await?, put };
         self.parts.store.commit(Batch::of(change, event).and(counted, None)).await?;
-        self.refresh().await?;
-        Ok(self.master.host_secret(name, host.generation))
+        self.refresh().await
     }
 }
 
@@ -251,64 +368,4 @@ fn corrupt(source: impl std::error::Error + Send + Sync + 'static) -> StoreError
 }
 
 #[cfg(test)]
-mod tests {
-    use identree_core::rng::SeededEntropy;
-    use identree_core::store::{Journal as _, MemoryStore};
-    use identree_core::time::ManualClock;
-
-    use super::*;
-
-    async fn hosts() -> Hosts {
-        let parts = Parts {
-            store: Arc::new(MemoryStore::new()),
-            clock: Arc::new(ManualClock::default()),
-            entropy: Arc::new(SeededEntropy::new(1)),
-        };
-        Hosts::load(parts, MasterSecret::parse(&"m".repeat(32)).unwrap()).await.unwrap()
-    }
-
-    fn web1() -> HostName {
-        HostName::parse("web1").unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_secret_once_gone_never_works_again() {
-        let hosts = hosts().await;
-        let mut seen = vec![hosts.add(&web1(), None, None, None).await.unwrap().reveal().expose().clone()];
-        assert!(matches!(hosts.add(&web1(), None, None, None).await, Err(HostsError::Exists(_))));
-        seen.push(hosts.rotate(&web1(), None).await.unwrap().reveal().expose().clone());
-        hosts.remove(&web1(), None).await.unwrap();
-        assert!(hosts.find(&web1()).is_none());
-        assert!(matches!(hosts.rotate(&web1(), None).await, Err(HostsError::Unknown(_))));
-        seen.push(hosts.add(&web1(), None, None, None).await.unwrap().reveal().expose().clone());
-        let (_, current) = hosts.secret(&web1());
-        assert_eq!(seen.iter().filter(|secret| *secret == current.reveal().expose()).count(), 1);
-        assert_eq!(seen.last(), Some(current.reveal().expose()));
-        let journal = hosts.parts.store.unsealed(Page::first(10)).await.unwrap().items;
-        assert_eq!(journal.len(), 4);
-    }
-
-    /// The same work for both: a derived secret to check against, whether there is such a host or not.
-    #[tokio::test]
-    async fn an_unknown_host_costs_what_a_wrong_secret_costs() {
-        let hosts = hosts().await;
-        let known = hosts.add(&web1(), None, None, None).await.unwrap();
-        let (none, unknown) = hosts.secret(&HostName::parse("stranger").unwrap());
-        assert!(none.is_none());
-        assert_ne!(unknown.reveal().expose(), known.reveal().expose());
-        hosts.remove(&web1(), None).await.unwrap();
-        let (none, removed) = hosts.secret(&web1());
-        assert!(none.is_none(), "a removed host is an unknown one");
-        assert_ne!(removed.reveal().expose(), known.reveal().expose());
-    }
-
-    #[tokio::test]
-    async fn a_change_made_by_another_process_is_seen() {
-        let hosts = hosts().await;
-        let other = Hosts::load(hosts.parts.clone(), hosts.master.clone()).await.unwrap();
-        other.add(&web1(), None, Some("edge".into()), None).await.unwrap();
-        assert!(hosts.find(&web1()).is_none());
-        hosts.refresh().await.unwrap();
-        assert_eq!(hosts.find(&web1()).unwrap().group.as_deref(), Some("edge"));
-    }
-}
+mod tests;
