@@ -7,6 +7,7 @@ mod check;
 pub mod claims;
 pub mod clock;
 pub mod config;
+pub mod doctor;
 pub mod enrol;
 pub mod facts;
 pub mod flow;

@@ -69,10 +69,10 @@ fn try_door(attempt: &Attempt<'_>, door: Door, password: Password, depth: Depth)
     // Where a password is asked for too, nobody here can type it: then the yes is tried where sudo asks for none.
     let rule = if password == Password::Kept && door.is_sudo() { Rule::NoPassword } else { Rule::Password };
     let end = door.attempt(attempt, rule, &[Granted])?;
+    // PAM and sudo's plugin may each ask; more often nothing does.
+    expect(name, "it asks once, at most once more by sudo's plugin", (1..=2).contains(&end.asked.len()), &end)?;
     if password == Password::Replaced || door.is_sudo() {
-        expect(name, "an approval opens it, after one question", end.root == 1 && end.asked.len() == 1, &end)?;
-    } else {
-        expect(name, "a question is asked", end.asked.len() == 1, &end)?;
+        expect(name, "an approval opens it", end.root == 1, &end)?;
     }
     let end = door.attempt(attempt, Rule::Password, &[Denied])?;
     expect(name, "a denial keeps it shut, after one question", end.root == 0 && end.asked.len() == 1, &end)?;

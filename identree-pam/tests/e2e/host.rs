@@ -14,15 +14,24 @@ const HASHED: &str =
 
 pub(crate) struct Host {
     folder: tempfile::TempDir,
-    module: Option<PathBuf>,
+    /// Where it comes from, and what it is called here.
+    objects: Vec<(PathBuf, &'static str)>,
 }
 
 /// The shared object of this build, if the whole workspace was built.
 pub(crate) fn module() -> Option<PathBuf> {
+    built("libpam_identree.so")
+}
+
+/// The same of sudo's plugin.
+pub(crate) fn plugin() -> Option<PathBuf> {
+    built("libsudo_identree.so")
+}
+
+fn built(name: &str) -> Option<PathBuf> {
     let debug = Path::new(env!("CARGO_BIN_EXE_identree-host")).parent().unwrap();
-    let module = [debug.join("libpam_identree.so"), debug.join("deps/libpam_identree.so")];
-    let found = module.into_iter().find(|module| module.exists());
-    require("libpam_identree.so (cargo build -p identree-pam-module)", found.is_some());
+    let found = [debug.join(name), debug.join("deps").join(name)].into_iter().find(|found| found.exists());
+    require(&format!("{name} (cargo build -p identree-pam-module -p identree-pam-plugin)"), found.is_some());
     found
 }
 
@@ -32,7 +41,14 @@ impl Host {
     pub(crate) fn new(server: &Server, module: Option<PathBuf>) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("client.conf"), server.conf()).unwrap();
-        all_there().then_some(Self { folder, module })
+        let objects = module.into_iter().map(|module| (module, "pam_identree.so")).collect();
+        all_there().then_some(Self { folder, objects })
+    }
+
+    /// With sudo's plugin too.
+    pub(crate) fn with_plugin(mut self) -> Option<Self> {
+        self.objects.push((plugin()?, "sudo_identree.so"));
+        Some(self)
     }
 
     /// Runs a shell script as root on the host. There `ann LINE` runs a line as ann, and `$SETUP` is `identree-host`.
@@ -59,8 +75,8 @@ impl Host {
              SETUP=/usr/libexec/identree/identree-host\n",
             programs[0], programs[1]
         );
-        if let Some(module) = &self.module {
-            build.push_str(&format!("cp {} /usr/libexec/identree/pam_identree.so\n", module.display()));
+        for (object, name) in &self.objects {
+            build.push_str(&format!("cp {} /usr/libexec/identree/{name}\n", object.display()));
         }
         bare(&format!("set -e\n{build}\nset +e; exec 2>&1\n{script}"), "")
     }

@@ -8,7 +8,7 @@ use super::host::{Host, PASSWORD, module};
 use crate::server::{Act, Seen, Server, State, problem};
 
 /// A server that knows this host and answers each question like that, at once.
-fn answering(decision: Decision) -> Server {
+pub(super) fn answering(decision: Decision) -> Server {
     Server::start(move |state: &State, seen: &Seen, _| -> Act {
         match &seen.question {
             Some(question) => state.end(question.clone(), decision),
@@ -18,7 +18,7 @@ fn answering(decision: Decision) -> Server {
 }
 
 /// With the module, the way a package installs it.
-fn host(server: &Server) -> Option<Host> {
+pub(super) fn host(server: &Server) -> Option<Host> {
     module().and_then(|module: PathBuf| Host::new(server, Some(module)))
 }
 
@@ -28,8 +28,8 @@ fn nowhere() -> u16 {
 }
 
 /// argon2id of the word `password`, made by the reference program.
-const HASH: &str = "printf '%s\\n' '$argon2id$v=19$m=8192,t=1,p=1$c29tZXNhbHRzb21lc2FsdA$hPsAa7w81piVcitktb9zUlGp6Onz7Lk/9ZW5iut6zLc' >/run/hash";
-const SETUP: &str = "$SETUP setup --break-glass-hash /run/hash";
+pub(super) const HASH: &str = "printf '%s\\n' '$argon2id$v=19$m=8192,t=1,p=1$c29tZXNhbHRzb21lc2FsdA$hPsAa7w81piVcitktb9zUlGp6Onz7Lk/9ZW5iut6zLc' >/run/hash";
+pub(super) const SETUP: &str = "$SETUP setup --break-glass-hash /run/hash";
 
 #[test]
 fn after_setup_sudo_asks_and_after_remove_everything_is_as_it_was() {
@@ -177,4 +177,21 @@ fn a_file_that_was_edited_since_keeps_the_edit() {
          $SETUP setup --remove || exit 1; cmp /etc/pam.d/sudo /run/expected && echo '== kept'"
     ));
     assert!(code == 0 && output.contains("== kept") && output.contains("was edited since setup"), "{output}");
+}
+
+#[test]
+fn with_the_plugin_sudo_says_what_runs_and_remove_takes_its_line_out() {
+    let server = answering(Decision::Granted);
+    let Some(host) = host(&server).and_then(Host::with_plugin) else { return };
+    let (code, output) = host.root(&format!(
+        "{HASH}; printf 'Set disable_coredump true' >/etc/sudo.conf; before=$(files); {SETUP} || exit 1
+         cat /etc/sudo.conf; ann 'sudo id -u'; $SETUP doctor | head -2
+         $SETUP setup --remove; [ \"$before\" = \"$(files)\" ] && echo '== the same'"
+    ));
+    assert_eq!(code, 0, "{output}");
+    assert!(output.contains("\nPlugin identree_approval /usr/libexec/identree/sudo_identree.so\n"), "{output}");
+    assert!(output.lines().any(|line| line == "0") && output.contains("== the same"), "{output}");
+    assert_eq!(output.matches(" gated ").count(), 2, "{output}");
+    let asked: Vec<_> = server.seen().into_iter().filter_map(|seen| seen.question).collect();
+    assert!((1..=2).contains(&asked.len()), "PAM and the plugin ask: {asked:?}");
 }

@@ -1,6 +1,7 @@
 //! `identree` on a host: puts the gate in and takes it out, keeps the way back, says how things stand.
 
 mod arguments;
+mod doctor;
 mod glass;
 mod setup;
 mod tty;
@@ -18,6 +19,7 @@ identree: the host side; run by root
 
     identree setup              put the gate into sudo's PAM stacks, tested before and after
     identree setup --remove     take it out again, byte for byte
+    identree doctor             try every door to root, and say which ask
     identree rotate-breakglass  make a new break-glass password for this host
     identree verify-breakglass  try a break-glass password
 
@@ -31,9 +33,14 @@ Options of setup
     --no-break-glass     do without: root can log in otherwise
     --without-server     go on though the server cannot be reached
 
+Options of doctor
+    --user NAME          who tries; default: nobody
+    --json               for programs
+
     --version, --help
 
-Exit codes: 0 done, 1 not done and nothing changed, 2 wrong arguments";
+Exit codes: 0 done, 1 not done and nothing changed, 2 wrong arguments;
+doctor: 0 every door asks, 1 one is unknown, 2 one is open";
 
 fn main() -> ExitCode {
     let mut given = std::env::args_os().skip(1).peekable();
@@ -57,6 +64,7 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Verb::Setup => as_root().and_then(|()| setup::run(&arguments)),
+        Verb::Doctor => as_root().and_then(|()| doctor::run(&arguments)),
         Verb::RotateBreakglass => as_root().and_then(|()| glass::rotate(&arguments.config)),
         Verb::VerifyBreakglass => as_root().and_then(|()| glass::verify(&arguments.config)),
     };

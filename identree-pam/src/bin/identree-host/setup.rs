@@ -91,7 +91,8 @@ fn ready(arguments: &Arguments, setup: &Setup<'_>) -> Result<(), Box<dyn std::er
     }
 }
 
-fn account(name: &str) -> Result<Account, Box<dyn std::error::Error>> {
+/// Who tries the doors.
+pub(crate) fn account(name: &str) -> Result<Account, Box<dyn std::error::Error>> {
     let user =
         User::from_name(name)?.ok_or_else(|| format!("there is no user '{name}' to try the doors; see --user"))?;
     if user.uid.is_root() {

@@ -146,6 +146,28 @@ pub fn asks(service: &str, load: &dyn Fn(&str) -> Option<Vec<u8>>) -> Phases {
     found
 }
 
+/// A phase of PAM that somebody can be asked in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// `auth`.
+    Auth,
+    /// `account`.
+    Account,
+}
+
+/// The number of the first line, from 1, that decides in that phase and is not ours; an included file counts as one.
+pub fn decides(text: &[u8], phase: Phase) -> Option<usize> {
+    let found = lines(text).into_iter().find(|line| match (&line.kind, phase) {
+        (Kind::Auth(_), Phase::Auth) | (Kind::Account(_), Phase::Account) => {
+            !line.is_ours() && !line.is_module("pam_rootok.so")
+        }
+        (Kind::File(name), Phase::Auth) => *name != "common-account" && !name.contains("session"),
+        (Kind::File(name), Phase::Account) => *name != "common-auth" && !name.contains("session"),
+        _ => false,
+    });
+    found.map(|line| line.number)
+}
+
 /// Where a service asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Phases {
