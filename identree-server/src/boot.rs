@@ -10,7 +10,7 @@ use identree_core::Engine;
 use identree_core::engine::EngineBuilder;
 use identree_core::grant::Signer as _;
 use identree_core::policy::{PolicyFileError, RuleSet};
-use identree_core::rng::{Entropy, OsEntropy};
+use identree_core::rng::{DrawnAhead, Entropy, OsEntropy};
 use identree_core::store::{SqliteStore, Store, StoreError};
 use identree_core::time::{Clock, SteadyClock, SystemClock};
 use identree_core::wire::settings::ClientSettings;
@@ -161,7 +161,8 @@ impl Server {
         store: Arc<dyn Store>,
         extend: impl FnOnce(EngineBuilder) -> EngineBuilder,
     ) -> Result<Self, BootError> {
-        let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) = (Arc::new(SteadyClock::new()), Arc::new(OsEntropy));
+        let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) =
+            (Arc::new(SteadyClock::new()), Arc::new(DrawnAhead::new(OsEntropy)));
         check_dir(&settings.data_dir)?;
         let signer = decision_key::load_or_make(&settings.data_dir, &*entropy)?;
         let telemetry = settings.metrics_token.as_ref().map(|_| telemetry());

@@ -3,21 +3,22 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse as _;
 
 use crate::api::health::{self, Health};
 use crate::api::metrics::{self, Metrics};
 use crate::api::{self, EnrolApi, HostApi};
+use crate::layer::around::AroundLayer;
 use crate::layer::client_ip::ClientIpLayer;
 use crate::layer::csrf::{Csrf, csrf, same_origin};
-use crate::layer::framing::framing;
-use crate::layer::headers::{SecurityHeaders, headers};
-use crate::layer::host_auth::HostAuth;
-use crate::layer::language::language;
+use crate::layer::framing::Framing;
+use crate::layer::headers::SecurityHeaders;
+use crate::layer::host_auth::{self, HostAuth};
+use crate::layer::language::Speaks;
 use crate::layer::rate_limit::RateLimitLayer;
 use crate::layer::sign_in::{SignInLayer, sign_in};
-use crate::layer::trace::{Trace, trace};
+use crate::layer::trace::{Trace, TraceLayer};
 use crate::login::{self, Login};
 use crate::telemetry::HttpMeters;
 use crate::web::{self, Problem, Web};
@@ -49,36 +50,41 @@ pub struct Rooms {
 
 /// | routes | outermost layer … innermost |
 /// |---|---|
-/// | all | `framing` → `client_ip` → trace (request id, counting) |
+/// | all | `Framing` → `client_ip` → trace (request id, counting) |
 /// | `/`, `/approve/{code}`, `/api/challenges/…`, assets; `/sessions/login`, `/callback`, `/signout` | headers → language → `sign_in` → `rate_limit` → csrf |
 /// | `/language` | headers → language → `sign_in` → `rate_limit` → `same_origin` |
 /// | `/api/challenge…`, `/api/host/…` | `host_auth` → `rate_limit`, no more: ten thousand waiting requests rest there |
 /// | `/api/enroll`, which looks at its token and counts by itself | none |
 /// | `/livez`, `/readyz`, `/healthz`; `/metrics`, which looks at its token itself | none |
+///
+/// Layers that come together are given together: each call of `layer` is a box, and a copy of all that is in it, per request.
 pub fn router(rooms: Rooms) -> Router {
     let Rooms { hosts, enrol, host_auth, login, web, health, csrf: forms, headers: tells, client_ip, metrics } = rooms;
     let http = metrics.as_ref().map(|metrics| Arc::new(HttpMeters::new(metrics.telemetry.clone())));
     let requests = Trace { parts: login.parts.clone(), http };
+    let every = (AroundLayer::new(Framing), client_ip, TraceLayer::new(requests));
+    let limits = host_auth.limits.clone();
+    let machine = RateLimitLayer { limits: limits.clone(), reject: |why| api::Problem::too_fast(why).into_response() };
+    let host = (from_fn_with_state(Arc::new(host_auth), host_auth::host_auth), machine);
     let cookies = login.cookies;
     let browser = SignInLayer { sessions: login.sessions.clone(), cookies, browsers: login.browsers.clone() };
-    let paced =
-        RateLimitLayer { limits: host_auth.limits.clone(), reject: |why| Problem::too_fast(why).into_response() };
-    let pages = Router::new()
-        .merge(web::routes(web))
-        .merge(login::routes(login))
-        .fallback(web::not_found)
-        .layer(from_fn_with_state(forms.clone(), csrf))
-        .merge(web::language::routes(cookies).layer(from_fn_with_state(forms, same_origin)))
-        .layer(paced)
-        .layer(from_fn_with_state(browser, sign_in))
-        .layer(from_fn_with_state(cookies, language))
-        .layer(from_fn_with_state(tells, headers));
-    Router::new()
+    let paced = RateLimitLayer { limits, reject: |why| Problem::too_fast(why).into_response() };
+    let speaks = AroundLayer::new(Speaks { cookies });
+    let page = (AroundLayer::new(tells), speaks, from_fn_with_state(Arc::new(browser), sign_in), paced);
+    let forms = Arc::new(forms);
+    let pages = Router::new().merge(web::routes(web)).merge(login::routes(login)).fallback(web::not_found).layer((
+        every.clone(),
+        page.clone(),
+        from_fn_with_state(Arc::clone(&forms), csrf),
+    ));
+    let choice = web::language::routes(cookies).layer((every.clone(), page, from_fn_with_state(forms, same_origin)));
+    let others = Router::new()
         .merge(metrics.map(metrics::routes).unwrap_or_default())
         .merge(health::routes(health))
-        .merge(api::hosts(hosts, enrol, host_auth))
+        .merge(api::enrolment(enrol.clone()));
+    Router::new()
+        .merge(others.layer(every.clone()))
+        .merge(api::hosts(hosts, enrol).layer((every, host)))
         .merge(pages)
-        .layer(from_fn_with_state(requests, trace))
-        .layer(client_ip)
-        .layer(from_fn(framing))
+        .merge(choice)
 }

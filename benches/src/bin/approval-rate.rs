@@ -18,7 +18,7 @@ use identree_benches::arguments::value;
 use identree_benches::figures::{Report, Samples, now};
 use identree_benches::load::cycle::{Done, work};
 use identree_benches::load::wire::Failure;
-use identree_benches::load::{Plan, Stage, Store, pause_until, stay_on_core};
+use identree_benches::load::{Plan, Stage, Store, pause_until, stay_awake, stay_on_core};
 use tokio::task::JoinSet;
 
 /// Cycles before the measurement, per worker, are not counted for this long.
@@ -61,6 +61,7 @@ fn main() -> Result<ExitCode> {
     ));
     stay_on_core(1)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async { stay_awake() });
     let mut figures = SUBJECTS.map(|_| Vec::new());
     for _ in 0..rounds {
         for (subject, figures) in SUBJECTS.iter().zip(&mut figures) {

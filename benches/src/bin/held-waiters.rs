@@ -19,7 +19,7 @@ use identree_benches::arguments::value;
 use identree_benches::figures::{Report, Samples, now};
 use identree_benches::load::cycle::{Host, nonces, question};
 use identree_benches::load::wire::Failure;
-use identree_benches::load::{Plan, Stage, Store, many_descriptors, pause_until, stay_on_core, tls};
+use identree_benches::load::{Plan, Stage, Store, many_descriptors, pause_until, stay_awake, stay_on_core, tls};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -61,6 +61,7 @@ fn main() -> Result<ExitCode> {
     ));
     stay_on_core(1)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async { stay_awake() });
     let run = |count: usize, secure: bool| -> Result<[Held; 2]> {
         let subjects: [(&str, Start); 2] = [("bare", Stage::probe), ("identree", Stage::ours)];
         let [bare, ours] = subjects.map(|(name, start)| {

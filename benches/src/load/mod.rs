@@ -91,6 +91,16 @@ pub async fn each_line(mut call: impl FnMut() + Send + 'static) -> Result<()> {
     Ok(tokio::task::spawn_blocking(lines).await??)
 }
 
+/// Never lets the thread of this runtime sleep: to wake it would be work of the server, more of it the slower the server is.
+/// Who asks in earnest sits behind a network.
+pub fn stay_awake() {
+    tokio::spawn(async {
+        loop {
+            tokio::task::yield_now().await;
+        }
+    });
+}
+
 /// Waits until this time.
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 pub async fn pause_until(time: std::time::Instant) {

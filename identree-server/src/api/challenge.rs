@@ -39,7 +39,7 @@ pub struct HostApi {
 }
 
 pub(super) async fn open(
-    State(api): State<HostApi>,
+    State(api): State<Arc<HostApi>>,
     Extension(host): Extension<AuthenticatedHost>,
     headers: HeaderMap,
     body: Bytes,
@@ -62,7 +62,7 @@ pub(super) async fn open(
 }
 
 pub(super) async fn wait(
-    State(api): State<HostApi>,
+    State(api): State<Arc<HostApi>>,
     Extension(host): Extension<AuthenticatedHost>,
     id: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
@@ -78,7 +78,7 @@ pub(super) async fn wait(
 }
 
 pub(super) async fn cancel(
-    State(api): State<HostApi>,
+    State(api): State<Arc<HostApi>>,
     Extension(host): Extension<AuthenticatedHost>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Reply>, Problem> {

@@ -16,31 +16,32 @@ pub mod health;
 pub mod metrics;
 mod waits;
 
+use std::sync::Arc;
+
 use axum::Router;
-use axum::middleware::from_fn_with_state;
-use axum::response::IntoResponse as _;
 use axum::routing::{get, post};
 
 pub use self::challenge::HostApi;
 pub use self::enroll::EnrolApi;
 pub use self::error::Problem;
 pub use self::waits::Waits;
-use crate::layer::host_auth::{HostAuth, host_auth};
-use crate::layer::rate_limit::RateLimitLayer;
 
-/// The host API. Its stack is short on purpose: ten thousand waiting requests rest in it.
-pub fn hosts(api: HostApi, enrol: EnrolApi, auth: HostAuth) -> Router {
-    let paced = RateLimitLayer { limits: auth.limits.clone(), reject: |why| Problem::too_fast(why).into_response() };
+/// The host API, for the server to put behind a proof of the host.
+pub fn hosts(api: HostApi, enrol: EnrolApi) -> Router {
     let wrong_method = || async { Problem::method_not_allowed() };
     let own = Router::new()
         .route("/api/host/key", post(enroll::replace_key).fallback(wrong_method))
         .route("/api/host/keys", get(enroll::keys).fallback(wrong_method))
-        .with_state(enrol.clone());
+        .with_state(enrol);
     Router::new()
         .route("/api/challenge", post(challenge::open).fallback(wrong_method))
         .route("/api/challenge/{id}", get(challenge::wait).delete(challenge::cancel).fallback(wrong_method))
-        .with_state(api)
+        .with_state(Arc::new(api))
         .merge(own)
-        .layer((from_fn_with_state(auth, host_auth), paced))
-        .route("/api/enroll", post(enroll::enrol).with_state(enrol).fallback(wrong_method))
+}
+
+/// Where a host that has nothing but a token comes to have a key; it looks at the token and counts by itself.
+pub fn enrolment(enrol: EnrolApi) -> Router {
+    let wrong_method = || async { Problem::method_not_allowed() };
+    Router::new().route("/api/enroll", post(enroll::enrol).fallback(wrong_method)).with_state(enrol)
 }

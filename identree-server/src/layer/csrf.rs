@@ -30,7 +30,7 @@ pub struct Csrf {
 }
 
 /// The layer: for `axum::middleware::from_fn_with_state`, inside `sign_in`.
-pub async fn csrf(State(layer): State<Csrf>, request: Request, next: Next) -> Response {
+pub async fn csrf(State(layer): State<Arc<Csrf>>, request: Request, next: Next) -> Response {
     if matches!(*request.method(), Method::GET | Method::HEAD) {
         return next.run(request).await;
     }
@@ -57,7 +57,7 @@ pub async fn csrf(State(layer): State<Csrf>, request: Request, next: Next) -> Re
 }
 
 /// For a form that changes nothing but a cookie of whoever sends it: no token, but from our own pages all the same.
-pub async fn same_origin(State(layer): State<Csrf>, request: Request, next: Next) -> Response {
+pub async fn same_origin(State(layer): State<Arc<Csrf>>, request: Request, next: Next) -> Response {
     if layer.same_origin(request.headers()) { next.run(request).await } else { Problem::foreign_form().into_response() }
 }
 

@@ -5,26 +5,48 @@
 
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
-/// The layer: for `axum::middleware::from_fn`, outermost.
-pub async fn framing(request: Request, next: Next) -> Response {
-    let headers = request.headers();
-    // RFC 9112 §3.2: more than one Host is a bad request. None at all tells us nothing we would use.
-    if headers.get_all(header::HOST).iter().nth(1).is_some() {
-        return close((StatusCode::BAD_REQUEST, "one Host header, please\n").into_response());
+use super::around::Around;
+
+/// The layer, outermost: for [`AroundLayer`](super::around::AroundLayer).
+#[derive(Debug, Clone, Copy)]
+pub struct Framing;
+
+/// Whether the request's body came in chunks.
+#[derive(Debug, Clone, Copy)]
+pub struct Chunked(bool);
+
+impl Around for Framing {
+    type Kept = Chunked;
+
+    fn before(&self, request: &mut Request) -> Result<Chunked, Box<Response>> {
+        let headers = request.headers();
+        // RFC 9112 §3.2: more than one Host is a bad request. None at all tells us nothing we would use.
+        if headers.get_all(header::HOST).iter().nth(1).is_some() {
+            return Err(refuse("one Host header, please\n"));
+        }
+        let chunked = headers.contains_key(header::TRANSFER_ENCODING);
+        if chunked && headers.contains_key(header::CONTENT_LENGTH) {
+            return Err(refuse("a length or chunks, not both\n"));
+        }
+        Ok(Chunked(chunked))
     }
-    let chunked = headers.contains_key(header::TRANSFER_ENCODING);
-    if chunked && headers.contains_key(header::CONTENT_LENGTH) {
-        return close((StatusCode::BAD_REQUEST, "a length or chunks, not both\n").into_response());
+
+    fn after(&self, Chunked(chunked): Chunked, response: &mut Response) {
+        // RFC 9112 §6.1: hyper drops a length that follows the coding, so after chunks nothing on the connection is believed.
+        if chunked {
+            close(response);
+        }
     }
-    let response = next.run(request).await;
-    // RFC 9112 §6.1: hyper drops a length that follows the coding, so after chunks nothing on the connection is believed.
-    if chunked { close(response) } else { response }
 }
 
-fn close(mut response: Response) -> Response {
+fn refuse(text: &'static str) -> Box<Response> {
+    let mut response = (StatusCode::BAD_REQUEST, text).into_response();
+    close(&mut response);
+    Box::new(response)
+}
+
+fn close(response: &mut Response) {
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    response
 }

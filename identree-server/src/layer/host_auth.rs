@@ -43,7 +43,7 @@ pub struct HostAuth {
 }
 
 /// The layer: for `axum::middleware::from_fn_with_state`. The body is read here, since the credential covers it.
-pub async fn host_auth(State(auth): State<HostAuth>, request: Request, next: Next) -> Response {
+pub async fn host_auth(State(auth): State<Arc<HostAuth>>, request: Request, next: Next) -> Response {
     // The proof comes first: whoever fails, however often, holds up nobody who shares the address and succeeds.
     let client = request.extensions().get::<ClientAddress>().copied();
     let mut response = match auth.admit(request).await {
@@ -82,7 +82,11 @@ impl HostAuth {
         };
         let body = body::whole(body, v1::MAX_BODY_BYTES, &*self.clock).await?;
         let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-        let covered = self.authorities.iter().map(|authority| credential::Request {
+        // The one that the request names is tried first, no more: each trial is a MAC.
+        let named = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let (first, others): (Vec<_>, Vec<_>) =
+            self.authorities.iter().partition(|authority| Some(authority.as_str()) == named);
+        let covered = first.into_iter().chain(others).map(|authority| credential::Request {
             method: parts.method.as_str(),
             authority,
             target,

@@ -3,30 +3,42 @@
 
 use std::convert::Infallible;
 
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::middleware::Next;
 use axum::response::Response;
 
+use super::around::Around;
 use super::cookie::{Cookie, Cookies};
 use crate::web::{Language, Problem};
 
-/// The layer: for `axum::middleware::from_fn_with_state`. Leaves the [`Language`] with the request, and says a [`Problem`]
+/// The layer: for [`AroundLayer`](super::around::AroundLayer). Leaves the [`Language`] with the request, and says a [`Problem`]
 /// that comes back in it.
-pub async fn language(State(cookies): State<Cookies>, mut request: Request, next: Next) -> Response {
-    let language = choose(cookies, request.headers());
-    request.extensions_mut().insert(language);
-    let mut response = next.run(request).await;
-    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        problem.say(&mut response, language);
+#[derive(Debug, Clone, Copy)]
+pub struct Speaks {
+    /// Where a person's choice is kept.
+    pub cookies: Cookies,
+}
+
+impl Around for Speaks {
+    type Kept = Language;
+
+    fn before(&self, request: &mut Request) -> Result<Language, Box<Response>> {
+        let language = choose(self.cookies, request.headers());
+        request.extensions_mut().insert(language);
+        Ok(language)
     }
-    let is_page =
-        response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
-    if is_page {
-        response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept-Language, Cookie"));
+
+    fn after(&self, language: Language, response: &mut Response) {
+        if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+            problem.say(response, language);
+        }
+        let is_page =
+            response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+        if is_page {
+            response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept-Language, Cookie"));
+        }
     }
-    response
 }
 
 fn choose(cookies: Cookies, headers: &HeaderMap) -> Language {

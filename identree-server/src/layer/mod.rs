@@ -1,5 +1,6 @@
 //! What every request passes through. The order stands in [`crate::router`].
 
+pub mod around;
 pub mod body;
 pub mod browser;
 pub mod client_ip;

@@ -3,6 +3,7 @@
 //! Handlers take [`SignedIn`] (signed-out visitors are sent to sign in), or `Option<SignedIn>` where both may come.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts, Request, State};
 use axum::http::Method;
@@ -40,7 +41,7 @@ pub struct SignInLayer {
 }
 
 /// The layer: for `axum::middleware::from_fn_with_state`.
-pub async fn sign_in(State(layer): State<SignInLayer>, mut request: Request, next: Next) -> Response {
+pub async fn sign_in(State(layer): State<Arc<SignInLayer>>, mut request: Request, next: Next) -> Response {
     if let Some(cookie) = layer.cookies.read(request.headers(), Cookie::Session) {
         // What a page's script fetches by itself is no sign of a person; browsers say so and scripts cannot lie about it.
         let by_itself = request.headers().get("sec-fetch-mode").is_some_and(|mode| mode != "navigate");

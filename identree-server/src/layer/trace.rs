@@ -3,19 +3,22 @@
 //! a body, nor the code of a question, which holds the number that an approver types.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
-use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
-use axum::middleware::Next;
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use identree_core::rng::bytes;
 use identree_core::text::{hex, visible};
 use identree_core::wire::v1;
-use tracing::Instrument as _;
+use tower::{Layer, Service};
+use tracing::instrument::Instrumented;
+use tracing::{Instrument as _, Span};
 
 use super::client_ip::ClientAddress;
 use crate::api::Problem;
@@ -25,8 +28,12 @@ use crate::telemetry::{HttpMeters, Stopwatch};
 /// The header that names a request.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What the layer needs.
+/// The layer. A proxy's id is kept if it is a plain one.
 #[derive(Debug, Clone)]
+pub struct TraceLayer(Arc<Trace>);
+
+/// What the layer needs.
+#[derive(Debug)]
 pub struct Trace {
     /// Randomness, for ids.
     pub parts: Parts,
@@ -34,40 +41,117 @@ pub struct Trace {
     pub http: Option<Arc<HttpMeters>>,
 }
 
-/// The layer: for `axum::middleware::from_fn_with_state`. A proxy's id is kept if it is a plain one.
-pub async fn trace(State(Trace { parts, http }): State<Trace>, request: Request, next: Next) -> Response {
-    let plain = |id: &&str| (8..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    let sent = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(plain);
-    let id = sent.map_or_else(|| hex(&bytes::<8>(&*parts.entropy)), str::to_owned);
-    let matched = request.extensions().get::<MatchedPath>().cloned();
-    let route = matched.as_ref().map(MatchedPath::as_str);
-    let path = shown(request.uri().path(), route);
-    let client = request.extensions().get::<ClientAddress>().map(|client| tracing::field::display(client.0));
-    // Of the highest level, so that its lines have it whatever the filter lets through. Layers within add who it is.
-    let who = tracing::field::Empty;
-    let method = request.method().clone();
-    let span = tracing::error_span!("request", id, %method, path = &*path, client, host = who, person = who);
-    let watch = Stopwatch::start();
-    let machine = path.strip_prefix(v1::CHALLENGES).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    let mut response = match caught(next.run(request).instrument(span.clone())).await {
-        Some(response) => response,
-        None => {
-            span.in_scope(|| tracing::error!("the request ended in a panic and is answered with 500"));
-            if let Some(http) = &http {
+impl TraceLayer {
+    /// With these.
+    pub fn new(trace: Trace) -> Self {
+        Self(Arc::new(trace))
+    }
+}
+
+impl<S> Layer<S> for TraceLayer {
+    type Service = Traced<S>;
+
+    fn layer(&self, inner: S) -> Traced<S> {
+        Traced { trace: Arc::clone(&self.0), inner }
+    }
+}
+
+/// What [`TraceLayer`] makes.
+#[derive(Debug, Clone)]
+pub struct Traced<S> {
+    trace: Arc<Trace>,
+    inner: S,
+}
+
+impl<S: Service<Request, Response = Response, Error = Infallible>> Service<Request> for Traced<S> {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Tracing<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Tracing<S::Future> {
+        let plain =
+            |id: &&str| (8..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let sent = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(plain);
+        let id = sent.map_or_else(|| hex(&bytes::<8>(&*self.trace.parts.entropy)), str::to_owned);
+        let matched = request.extensions().get::<MatchedPath>().cloned();
+        let path = shown(request.uri().path(), matched.as_ref().map(MatchedPath::as_str));
+        let client = request.extensions().get::<ClientAddress>().map(|client| tracing::field::display(client.0));
+        // Of the highest level, so that its lines have it whatever the filter lets through. Layers within add who it is.
+        let who = tracing::field::Empty;
+        let method = request.method().clone();
+        let span = tracing::error_span!("request", id, %method, path = &*path, client, host = who, person = who);
+        let machine = path.strip_prefix(v1::CHALLENGES).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let trace = Arc::clone(&self.trace);
+        let about = About { trace, id, method, matched, machine, watch: Stopwatch::start() };
+        let called = span.in_scope(|| catch_unwind(AssertUnwindSafe(|| self.inner.call(request))));
+        Tracing { inner: called.ok().map(|future| future.instrument(span.clone())), span, about }
+    }
+}
+
+/// What is known of a request when its answer comes.
+#[derive(Debug)]
+struct About {
+    trace: Arc<Trace>,
+    id: String,
+    method: Method,
+    matched: Option<MatchedPath>,
+    machine: bool,
+    watch: Stopwatch,
+}
+
+impl About {
+    /// Logs, counts and names the answer; `None` after a panic.
+    fn answer(&self, response: Option<Response>) -> Response {
+        let http = self.trace.http.as_ref();
+        let mut response = response.unwrap_or_else(|| {
+            tracing::error!("the request ended in a panic and is answered with 500");
+            if let Some(http) = http {
                 http.panicked();
             }
-            failed(machine, &id)
+            failed(self.machine, &self.id)
+        });
+        let seconds = self.watch.seconds();
+        tracing::debug!(status = response.status().as_u16(), duration_ms = seconds * 1e3, "answered");
+        if let Some(http) = http {
+            let route = self.matched.as_ref().map(MatchedPath::as_str);
+            http.answered(&self.method, route, response.status(), seconds);
         }
-    };
-    let seconds = watch.seconds();
-    span.in_scope(|| tracing::debug!(status = response.status().as_u16(), duration_ms = seconds * 1e3, "answered"));
-    if let Some(http) = http {
-        http.answered(&method, route, response.status(), seconds);
+        if let Ok(value) = HeaderValue::from_str(&self.id) {
+            response.headers_mut().insert(REQUEST_ID, value);
+        }
+        response
     }
-    if let Ok(value) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert(REQUEST_ID, value);
+}
+
+pin_project_lite::pin_project! {
+    /// The answer of [`Traced`]. A panic within harms no other request: what they share is behind locks that a panic leaves
+    /// as they are after each whole change.
+    #[derive(Debug)]
+    pub struct Tracing<F> {
+        #[pin]
+        inner: Option<Instrumented<F>>,
+        span: Span,
+        about: About,
     }
-    response
+}
+
+impl<F: Future<Output = Result<Response, Infallible>>> Future for Tracing<F> {
+    type Output = Result<Response, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let polled = this.inner.as_pin_mut().map(|inner| catch_unwind(AssertUnwindSafe(|| inner.poll(context))));
+        let answered = match polled {
+            Some(Ok(Poll::Pending)) => return Poll::Pending,
+            Some(Ok(Poll::Ready(Ok(response)))) => Some(response),
+            Some(Err(_)) | None => None,
+        };
+        Poll::Ready(Ok(this.span.in_scope(|| this.about.answer(answered))))
+    }
 }
 
 /// The path, made safe to show. Of a question's page it is the route. In what is no route six digits may be the number of a
@@ -90,17 +174,6 @@ fn masked(text: &str) -> String {
         out.push_str(rest);
     }
     out
-}
-
-/// What the future gives; `None` if it panics, which harms no other request: what they share is behind locks that a panic
-/// leaves as they are after each whole change.
-async fn caught<T>(request: impl Future<Output = T>) -> Option<T> {
-    let mut request = pin!(request);
-    std::future::poll_fn(|context| {
-        let polled = catch_unwind(AssertUnwindSafe(|| request.as_mut().poll(context)));
-        polled.map_or(Poll::Ready(None), |polled| polled.map(Some))
-    })
-    .await
 }
 
 /// The answer after a panic, with where to look.

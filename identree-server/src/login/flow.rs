@@ -122,7 +122,7 @@ pub fn routes(login: Login) -> Router {
         .route("/sessions/login", get(begin))
         .route("/callback", get(back))
         .route("/signout", post(sign_out))
-        .with_state(login)
+        .with_state(Arc::new(login))
 }
 
 #[derive(Deserialize)]
@@ -134,7 +134,7 @@ struct Begin {
 }
 
 async fn begin(
-    State(login): State<Login>,
+    State(login): State<Arc<Login>>,
     Query(query): Query<Begin>,
     headers: HeaderMap,
 ) -> Result<Response, SignInFailure> {
@@ -172,7 +172,7 @@ struct Back {
 }
 
 async fn back(
-    State(login): State<Login>,
+    State(login): State<Arc<Login>>,
     Query(query): Query<Back>,
     before: Option<SignedIn>,
     client: Whence,
@@ -209,7 +209,7 @@ async fn back(
     Ok(response)
 }
 
-async fn sign_out(State(login): State<Login>, signed_in: Option<SignedIn>) -> Result<Response, SignInFailure> {
+async fn sign_out(State(login): State<Arc<Login>>, signed_in: Option<SignedIn>) -> Result<Response, SignInFailure> {
     if let Some(SignedIn { session, .. }) = signed_in {
         login.sessions.end(&session).await?;
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
@@ -39,7 +41,7 @@ struct ListState {
 
 /// `GET /approve/{code}/state?seen=REVISION`: where the question stands, as soon as it is not `seen` any more.
 pub(super) async fn question_state(
-    State(web): State<Web>,
+    State(web): State<Arc<Web>>,
     Path(key): Path<String>,
     Query(Seen { seen }): Query<Seen<u64>>,
     person: Option<SignedIn>,
@@ -61,7 +63,7 @@ pub(super) async fn question_state(
 
 /// `GET /state?seen=FINGERPRINT`: the state of the viewer's list, as soon as it is not `seen` any more.
 pub(super) async fn list_state(
-    State(web): State<Web>,
+    State(web): State<Arc<Web>>,
     Query(Seen { seen }): Query<Seen<String>>,
     person: Option<SignedIn>,
 ) -> Response {

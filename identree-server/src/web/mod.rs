@@ -62,7 +62,7 @@ pub fn routes(web: Web) -> Router {
         .route("/api/challenges/approve", post(approve))
         .route("/api/challenges/reject", post(reject))
         .route("/assets/{name}", get(asset::asset))
-        .with_state(web)
+        .with_state(Arc::new(web))
 }
 
 /// Whatever is not there.
@@ -70,7 +70,12 @@ pub async fn not_found() -> Problem {
     Problem::not_found()
 }
 
-async fn home(State(web): State<Web>, person: Option<SignedIn>, language: Language, headers: HeaderMap) -> Response {
+async fn home(
+    State(web): State<Arc<Web>>,
+    person: Option<SignedIn>,
+    language: Language,
+    headers: HeaderMap,
+) -> Response {
     let Some(person) = person else {
         let page = WelcomePage { frame: Frame::anonymous(language), degraded: !web.provider.is_known() };
         return show(StatusCode::OK, &page);
@@ -111,7 +116,7 @@ async fn find(engine: &Engine, key: &str, viewer: &Actor) -> Result<Option<Arc<C
     }
 }
 
-async fn question(State(web): State<Web>, Path(key): Path<String>, visit: Visit, headers: HeaderMap) -> Response {
+async fn question(State(web): State<Arc<Web>>, Path(key): Path<String>, visit: Visit, headers: HeaderMap) -> Response {
     let person = &visit.person;
     let record = match find(&web.engine, &key, &person.actor).await {
         Ok(Some(record)) => record,
@@ -172,7 +177,7 @@ struct Answer {
     number: Option<String>,
 }
 
-async fn approve(State(web): State<Web>, visit: Visit, form: Result<Form<Answer>, FormRejection>) -> Response {
+async fn approve(State(web): State<Arc<Web>>, visit: Visit, form: Result<Form<Answer>, FormRejection>) -> Response {
     let Ok(Form(answer)) = form else { return Problem::bad_form().into_response() };
     // People type the six digits in two groups, as they are shown.
     let number = answer.number.map(|number| number.split_whitespace().collect());
@@ -180,7 +185,7 @@ async fn approve(State(web): State<Web>, visit: Visit, form: Result<Form<Answer>
     cast(&web, &visit, answer.challenge_id, vote).await
 }
 
-async fn reject(State(web): State<Web>, visit: Visit, form: Result<Form<Answer>, FormRejection>) -> Response {
+async fn reject(State(web): State<Arc<Web>>, visit: Visit, form: Result<Form<Answer>, FormRejection>) -> Response {
     let Ok(Form(answer)) = form else { return Problem::bad_form().into_response() };
     let vote = Vote::Deny { reason: answer.deny_reason.or(answer.reason).as_deref().map(one_line) };
     cast(&web, &visit, answer.challenge_id, vote).await

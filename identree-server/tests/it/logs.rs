@@ -8,10 +8,9 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
-use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use identree_core::engine::Load;
-use identree_server::layer::trace::{REQUEST_ID, Trace, trace};
+use identree_server::layer::trace::{REQUEST_ID, Trace, TraceLayer};
 use identree_server::telemetry::{HttpMeters, Standing, Telemetry};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -86,7 +85,7 @@ async fn a_panic_is_logged_under_its_request_and_the_next_one_is_served() {
         .route("/api/challenge/{id}", get(boom))
         .route("/page", get(boom))
         .route("/fine", get(|| async { "fine" }))
-        .layer(from_fn_with_state(Trace { parts: rig.parts.clone(), http }, trace));
+        .layer(TraceLayer::new(Trace { parts: rig.parts.clone(), http }));
     let (log, _guard) = Log::listen("error");
     let send = async |path: &str| {
         let request = Request::get(path).header(REQUEST_ID, "id-of-this-request").body(Body::empty()).unwrap();

@@ -79,7 +79,7 @@ pub(super) struct From {
 
 /// `GET /api/events?after=ID&view=VIEW`; a browser that reconnects sends `Last-Event-ID` instead of `after`.
 pub(super) async fn events(
-    State(web): State<Web>,
+    State(web): State<Arc<Web>>,
     Query(from): Query<From>,
     person: Option<SignedIn>,
     language: Language,
