@@ -27,6 +27,10 @@ use tracing_subscriber::EnvFilter;
 
 use self::one_by_one::OneByOne;
 
+/// As in an `identree` that is built for use.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> Result<ExitCode> {
     stay_on_core(value("--core", 0)?)?;
     many_descriptors()?;
