@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::run::{RunMode, SudoRun};
+use super::run::{RunMode, SudoRun, word};
 use super::{Detail, Label};
-use crate::text::{command_line, visible_bytes};
+use crate::text::command_line;
 
 /// A reason to look twice. Whoever shows it has the words; the detail's value says where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -169,10 +169,10 @@ pub(super) fn flags(run: &SudoRun, argv: &[Vec<u8>]) -> Vec<Detail> {
         flag(Flag::Edit, command_line(SudoRun::edited(argv)));
     }
     if let Some(root) = &run.root {
-        flag(Flag::ChangedRoot, visible_bytes(&root.0));
+        flag(Flag::ChangedRoot, word(&root.0));
     }
     if !run.environment.is_empty() {
-        let name = |entry: &[u8]| visible_bytes(entry.split(|b| *b == b'=').next().unwrap_or_default());
+        let name = |entry: &[u8]| word(entry.split(|b| *b == b'=').next().unwrap_or_default());
         let names: Vec<String> = run.environment.iter().map(|entry| name(&entry.0)).collect();
         flag(Flag::Environment, names.join(", "));
     }
@@ -180,9 +180,9 @@ pub(super) fn flags(run: &SudoRun, argv: &[Vec<u8>]) -> Vec<Detail> {
     let Some(file) = &run.file else { return found };
     let writable = file.writable(run.run_as_uid);
     if !writable.is_empty() {
-        flag(Flag::Writable, writable.into_iter().map(visible_bytes).collect::<Vec<_>>().join(", "));
+        flag(Flag::Writable, writable.into_iter().map(word).collect::<Vec<_>>().join(", "));
     }
-    let path = visible_bytes(&run.path.0);
+    let path = word(&run.path.0);
     // By the name it was found under and by the file it is: /usr/bin/editor is some editor.
     let names = [program(&run.path.0), program(&file.real.0)];
     let arguments = argv.get(1..).unwrap_or_default();
@@ -193,9 +193,9 @@ pub(super) fn flags(run: &SudoRun, argv: &[Vec<u8>]) -> Vec<Detail> {
             Interpreted::Inline => flag(Flag::InlineCode, path),
             Interpreted::Nothing => flag(Flag::Shell, path),
             Interpreted::Script(script) => {
-                flag(Flag::Script, visible_bytes(script));
+                flag(Flag::Script, word(script));
                 if !script.starts_with(b"/") {
-                    flag(Flag::RelativeScript, visible_bytes(script));
+                    flag(Flag::RelativeScript, word(script));
                 }
             }
         }
@@ -320,9 +320,9 @@ mod tests {
         file.folders.push(Folder { path: Bytes(b"/tmp".to_vec()), uid: 0, gid: 0, mode: 0o41_777 });
         file.folders.push(Folder { path: Bytes(b"/srv\xff".to_vec()), uid: 0, gid: 4, mode: 0o42_775 });
         file.mode = 0o100_757;
-        assert_eq!(found(&home, "x"), [(Flag::Writable, "/home/ann, /srv\\xff, /home/ann/x".to_owned())]);
+        assert_eq!(found(&home, "x"), [(Flag::Writable, "/home/ann, $'/srv\\xff', /home/ann/x".to_owned())]);
         home.run_as_uid = 1000;
-        assert_eq!(found(&home, "x"), [(Flag::Writable, "/srv\\xff, /home/ann/x".to_owned())]);
+        assert_eq!(found(&home, "x"), [(Flag::Writable, "$'/srv\\xff', /home/ann/x".to_owned())]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::sudo::SudoError;
 use super::{Detail, Label};
 use crate::canon::Writer;
-use crate::text::{command_line, visible_bytes};
+use crate::text::command_line;
 use crate::wire::v1::Bytes;
 
 /// How sudo was called.
@@ -184,17 +184,17 @@ impl SudoRun {
         let mut say = |label, value: String| details.push(Detail { label, value });
         for (label, path) in [(Label::StartsIn, &self.start_in), (Label::RootDirectory, &self.root)] {
             if let Some(path) = path {
-                say(label, visible_bytes(&path.0));
+                say(label, word(&path.0));
             }
         }
         say(Label::Mode, format!("{} (uid {})", self.mode.as_str(), self.requester_uid));
         if self.mode == RunMode::Edit {
             let own = argv.len() - Self::edited(argv).len();
-            say(Label::Editor, format!("{} ({})", visible_bytes(&self.path.0), command_line(&argv[..own])));
+            say(Label::Editor, format!("{} ({})", word(&self.path.0), command_line(&argv[..own])));
         } else {
             let name = argv.first().map_or(&[][..], Vec::as_slice);
             if self.path.0.rsplit(|b| *b == b'/').next() != Some(name) {
-                say(Label::CalledAs, visible_bytes(name));
+                say(Label::CalledAs, word(name));
             }
         }
         if let Some(file) = &self.file {
@@ -205,7 +205,7 @@ impl SudoRun {
         }
         for (label, list) in [(Label::Environment, &self.environment), (Label::Setting, &self.settings)] {
             for entry in list {
-                say(label.clone(), visible_bytes(&entry.0));
+                say(label.clone(), word(&entry.0));
             }
         }
     }
@@ -257,16 +257,15 @@ impl FileFacts {
     fn describe(&self, say: &mut impl FnMut(Label, String)) {
         let Self { real, device, inode, uid, gid, mode, size, changed_secs, changed_nanos, interpreter, folders } =
             self;
-        let script = interpreter.as_ref().map(|line| format!(", #!{}", visible_bytes(&line.0))).unwrap_or_default();
+        let script = interpreter.as_ref().map(|line| format!(", #!{}", word(&line.0))).unwrap_or_default();
         let text = format!(
             "{}, {uid}:{gid} {:04o} ({mode:o}), {size} B, {changed_secs}.{changed_nanos:09} s, {device}/{inode}{script}",
-            visible_bytes(&real.0),
+            word(&real.0),
             mode & 0o7777,
         );
         say(Label::File, text);
-        let folder = |f: &Folder| {
-            format!("{} {}:{} {:04o} ({:o})", visible_bytes(&f.path.0), f.uid, f.gid, f.mode & 0o7777, f.mode)
-        };
+        let folder =
+            |f: &Folder| format!("{} {}:{} {:04o} ({:o})", word(&f.path.0), f.uid, f.gid, f.mode & 0o7777, f.mode);
         say(Label::Folders, folders.iter().map(folder).collect::<Vec<_>>().join(", "));
     }
 
@@ -288,6 +287,11 @@ impl FileFacts {
             }
         }
     }
+}
+
+/// As in a command line, where no two words look alike.
+pub(super) fn word(bytes: &[u8]) -> String {
+    command_line(&[bytes])
 }
 
 /// Absent and empty are different.

@@ -3,6 +3,7 @@
 mod list;
 mod question;
 mod result;
+mod run;
 #[cfg(test)]
 mod tests;
 

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use askama::Template;
-use identree_core::challenge::{CastVote, ChallengeRecord, Label};
+use identree_core::challenge::{CastVote, ChallengeRecord, Label, Question};
 use identree_core::engine::VoteRefusal;
 use identree_core::text::visible;
 use identree_core::time::Timestamp;
 
-use super::Frame;
+use super::{Frame, run};
 use crate::web::text::{Text, fill};
 use crate::web::view::{Moment, Piece, Viewer, ago, duration, headline, pieces};
 
@@ -22,7 +22,7 @@ pub(crate) struct QuestionPage {
     revision: u64,
     headline: String,
     command: Vec<Piece>,
-    command_as_typed: bool,
+    command_note: Option<&'static str>,
     has_hidden: bool,
     cautions: Vec<String>,
     reason: Option<String>,
@@ -121,7 +121,7 @@ impl QuestionPage {
             headline: headline(question, viewer.side(question), text),
             has_hidden: command.iter().any(|piece| piece.hidden),
             command,
-            command_as_typed: question.kind.as_str() == "sudo" && !question.command_is_exact,
+            command_note: command_note(question, text),
             cautions,
             reason: question.summary.reason.as_deref().map(|reason| visible(reason).into_owned()),
             rows,
@@ -167,6 +167,15 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// How far the command is the one that will run.
+fn command_note(question: &Question, text: &Text) -> Option<&'static str> {
+    match question.kind.as_str() {
+        "sudo" if run::is_bound(&question.summary) => Some(text.command_bound),
+        "sudo" if !question.command_is_exact => Some(text.command_as_typed),
+        _ => None,
+    }
+}
+
 /// What to be careful about, and the rest.
 fn facts(record: &ChallengeRecord, text: &Text) -> (Vec<String>, Vec<Row>) {
     let question = record.question();
@@ -180,6 +189,10 @@ fn facts(record: &ChallengeRecord, text: &Text) -> (Vec<String>, Vec<Row>) {
                 cautions.push(visible(&detail.value).into_owned());
                 continue;
             }
+            Label::Flag(flag) => {
+                cautions.push(visible(&run::caution(*flag, &detail.value, text)).into_owned());
+                continue;
+            }
             Label::RunAs => text.run_as,
             Label::Remote => text.remote,
             Label::Directory => text.directory,
@@ -187,7 +200,7 @@ fn facts(record: &ChallengeRecord, text: &Text) -> (Vec<String>, Vec<Row>) {
             Label::Service => text.service,
             Label::Other(label) => &visible(label),
             // A label that this page has no word for is still shown.
-            _ => text.caution,
+            other => run::label(other, text).unwrap_or(text.caution),
         };
         rows.push(row(label, &detail.value));
     }

@@ -2,7 +2,7 @@
 
 use askama::Template as _;
 use identree_core::challenge::record::NotGranted;
-use identree_core::challenge::{CastVote, ChallengeRecord, Detail, Label, Question, RunAs, Summary, UserCode};
+use identree_core::challenge::{CastVote, ChallengeRecord, Detail, Flag, Label, Question, RunAs, Summary, UserCode};
 use identree_core::id::{ChallengeId, ChallengeKind, HostName, Nonce, Target, UserName};
 use identree_core::policy::{Requirement, Revision};
 use identree_core::time::Timestamp;
@@ -69,6 +69,58 @@ fn what_came_from_outside_is_text_and_visible() {
     }
     for good in ["<mark>\\u{202e}</mark>", "x\\u{200b}y", "KWXPTA", "482913", "1 min 50 s left", "10 s ago"] {
         assert!(html.contains(good), "{good}\n{html}");
+    }
+}
+
+#[test]
+fn what_sudo_will_run_is_shown_whole_with_its_warnings_in_both_languages() {
+    let environment = format!("'A={}'", "x".repeat(30_000));
+    let details = [
+        (Label::Flag(Flag::Writable), "/home/ann, /home/ann/<x>"),
+        (Label::Flag(Flag::InlineCode), "/bin/sh"),
+        (Label::Flag(Flag::Edit), "/etc/hosts"),
+        (Label::Mode, "sudo (uid 1000)"),
+        (Label::Folders, "/ 0:0 0755 (40755)"),
+        (Label::Environment, &*environment),
+        (Label::Setting, "noexec=true"),
+    ];
+    let details = details.map(|(label, value)| Detail { label, value: value.to_owned() }).to_vec();
+    let viewer = viewer("ann", false);
+    let page = |language| {
+        let mut question = record(Requirement::default()).question().clone();
+        question.summary.details = details.clone();
+        let record = ChallengeRecord::pending(question);
+        QuestionPage::new(Frame::of(&viewer, "token", language), &record, &viewer, NOW, None).render().unwrap()
+    };
+    for (language, words) in [
+        (
+            Language::English,
+            [
+                "Not only root can change what runs: /home/ann, /home/ann/&#60;x&#62;",
+                "/bin/sh runs code from its own arguments.",
+                "Files: /etc/hosts",
+                "As sudo will run it.",
+                "<dt>Setting</dt>",
+                "<dt>Folders</dt>",
+            ],
+        ),
+        (
+            Language::German,
+            [
+                "Nicht nur root kann ändern, was läuft: /home/ann, /home/ann/&#60;x&#62;",
+                "/bin/sh führt Code aus den eigenen Argumenten aus.",
+                "Dateien: /etc/hosts",
+                "So, wie sudo es ausführen wird.",
+                "<dt>Einstellung</dt>",
+                "<dt>Ordner</dt>",
+            ],
+        ),
+    ] {
+        let html = page(language);
+        for words in words {
+            assert!(html.contains(words), "{words}\n{html}");
+        }
+        assert!(html.contains(&"x".repeat(30_000)), "nothing is cut");
     }
 }
 

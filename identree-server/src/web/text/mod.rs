@@ -74,9 +74,11 @@ texts! {
 
     asks_sudo, asks_sudo_own, asked_sudo, asked_sudo_own,
     asks_login, asks_login_own, asked_login, asked_login_own, asked_other, asked_other_own, asks_other, asks_other_own,
-    command, command_as_typed, hidden_characters, caution, reason_given, requester, host, target, run_as, remote,
+    command, command_as_typed, command_bound, hidden_characters, caution, reason_given, requester, host, target, run_as, remote,
     directory,
-    terminal, service, asked, asked_ago, rule, time_left, ends_at, approvals, approved_by, vote_reason,
+    terminal, service, mode, called_as, starts_in, root_directory, umask, editor, file, folders, environment, setting,
+    flag_writable, flag_inline_code, flag_shell, flag_shell_escape, flag_script, flag_relative_script, flag_environment,
+    flag_edit, flag_root, asked, asked_ago, rule, time_left, ends_at, approvals, approved_by, vote_reason,
 
     code, code_compare, code_compare_own, number, number_help, number_hidden, approve, deny, add_reason, reason_label,
     sending,
@@ -126,7 +128,8 @@ mod tests {
     use super::{Language, fill};
 
     /// Texts that are the same in other languages.
-    const SAME: &[&str] = &["host", "terminal", "code", "seconds", "minutes", "minutes_seconds", "hours_minutes"];
+    const SAME: &[&str] =
+        &["host", "terminal", "code", "seconds", "minutes", "minutes_seconds", "hours_minutes", "umask", "editor"];
 
     fn places(text: &str) -> std::collections::BTreeSet<&str> {
         text.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(place, _)| place).collect()
