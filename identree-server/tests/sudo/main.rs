@@ -7,6 +7,7 @@ mod answers;
 mod hosts;
 mod outage;
 mod person;
+mod plugin;
 mod provider;
 mod rules;
 #[path = "../../../identree-pam/tests/e2e/sandbox.rs"]

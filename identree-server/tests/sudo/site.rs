@@ -138,6 +138,11 @@ impl Site {
         std::fs::set_permissions(conf, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
 
+    /// Where the host file is.
+    pub(crate) fn conf_path(&self) -> PathBuf {
+        self.path("client.conf")
+    }
+
     /// The host file as `identree add-host` printed it.
     pub(crate) fn conf(&self) -> String {
         let conf = std::fs::read_to_string(self.path("client.conf")).unwrap();

@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test ends when something is not as it must be")]
 
 mod asks;
+mod broken;
+mod harness;
 mod modes;
 mod place;
 #[path = "../../../tests/e2e/sandbox.rs"]
@@ -12,4 +14,5 @@ mod sandbox;
 #[path = "../../../tests/it/server.rs"]
 #[expect(dead_code, reason = "shared with the helper's tests, which use more of it")]
 mod server;
+mod signals;
 mod swaps;
