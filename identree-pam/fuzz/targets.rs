@@ -6,12 +6,14 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
 
+use identree_core::challenge::{Challenge as _, RunMode, SudoChallenge};
 use identree_core::grant::{KeyRing, Trust};
+use identree_core::id::HostName;
 use identree_core::text::is_hidden;
 use identree_pam::claims::Record;
 use identree_pam::config::state::State;
 use identree_pam::config::{Config, ServerUrl};
-use identree_pam::facts::{PamItems, Phase, each_once};
+use identree_pam::facts::{PamItems, Phase, SudoCall, collect_call, each_once};
 use identree_pam::fuzzing;
 
 /// Takes any bytes; panics where a promise is broken.
@@ -26,6 +28,7 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("http_reply", http_reply),
     ("pam_environment", pam_environment),
     ("procfs", procfs),
+    ("sudo_call", sudo_call),
     ("server_url", server_url),
     ("sudo_options", sudo_options),
 ];
@@ -122,6 +125,10 @@ fn sudo_options(data: &[u8]) {
 /// A process names itself as it likes; that moves none of its other facts.
 fn procfs(data: &[u8]) {
     let _ = fuzzing::real_uid(data);
+    for range in fuzzing::code_ranges(data) {
+        // It becomes part of a path.
+        assert!(!range.is_empty() && range.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-'), "{range}");
+    }
     let mut stat = b"4711 (".to_vec();
     stat.extend_from_slice(data);
     stat.extend_from_slice(b") S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 123456 20 21\n");
@@ -142,6 +149,51 @@ fn procfs(data: &[u8]) {
     assert!(written == data || written == [data, b"\0"].concat());
     if let Some(value) = fuzzing::variable(data, "LANG") {
         assert!(!value.contains(&0));
+    }
+}
+
+/// What sudo hands to its plugin: six lists, each of entries ended by zero bytes, the lists parted by an empty entry.
+fn sudo_call(data: &[u8]) {
+    let mut lists = vec![Vec::new()];
+    for entry in data.split(|byte| *byte == 0) {
+        if entry.is_empty() {
+            lists.push(Vec::new());
+        } else if let Some(list) = lists.last_mut() {
+            list.push(entry.to_vec());
+        }
+    }
+    let mut lists = lists.into_iter();
+    let mut list = || lists.next().unwrap_or_default();
+    let call = SudoCall {
+        again: false,
+        settings: list(),
+        user_info: list(),
+        submit_envp: list(),
+        command_info: list(),
+        argv: list(),
+        envp: list(),
+    };
+    let (uid, pid) = fuzzing::who_calls(&call);
+    let facts = match collect_call(&call, uid, pid) {
+        Ok(facts) => facts,
+        Err(error) => return shown(&error.to_string()),
+    };
+    assert_eq!(facts.argv, call.argv);
+    let run = facts.run.as_ref().expect("the plugin states what runs");
+    let edits = run.mode == RunMode::Edit;
+    for entry in &call.envp {
+        assert!(edits || !entry.starts_with(b"LD_"), "{entry:?} is let through");
+    }
+    for bound in &run.environment {
+        assert!(call.envp.contains(&bound.0));
+    }
+    let host = identree_core::id::Target::Host(HostName::parse("web1").expect("a valid name"));
+    if let Ok(question) = SudoChallenge::new(host, Vec::new(), facts) {
+        let summary = question.summary();
+        shown(&summary.action);
+        for detail in &summary.details {
+            shown(&detail.value);
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::config::parse;
-use crate::facts::{procfs, sudo_options};
+use crate::facts::approval::{Pairs, mapped};
+use crate::facts::{SudoCall, procfs, sudo_options};
 use crate::transport::http1;
 
 /// Status, body and whether the connection may carry another request; nothing while more bytes are needed.
@@ -19,6 +20,17 @@ pub fn http_response(received: &[u8]) -> Result<Option<(u16, Vec<u8>, bool)>, St
 #[expect(clippy::type_complexity, reason = "two texts that may each be missing, on one line")]
 pub fn sudo_run_as(argv: &[Vec<u8>]) -> Option<(Option<Vec<u8>>, Option<Vec<u8>>)> {
     sudo_options::run_as(argv).ok().map(|found| (found.user, found.group))
+}
+
+/// The real uid and process that sudo names; what the kernel would say, for the fuzz target's sake.
+pub fn who_calls(call: &SudoCall) -> (u32, u32) {
+    let pairs = Pairs::of(&call.user_info);
+    (pairs.number("uid").unwrap_or(0), pairs.number("pid").unwrap_or(0))
+}
+
+/// The address ranges of code in `/proc/PID/maps`.
+pub fn code_ranges(maps: &[u8]) -> Vec<&str> {
+    mapped::executable(maps).collect()
 }
 
 /// The real uid in `/proc/PID/status`.

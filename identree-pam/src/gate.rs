@@ -7,7 +7,9 @@ use identree_core::challenge::{LoginFacts, SudoFacts};
 use crate::ask::{ask, show};
 use crate::claims::{Claims, ClaimsError, End, Record, Standing, Step};
 use crate::config::{Config, ConfigError};
-use crate::facts::{Caller, FactsError, PamError, PamItems, Phase, Program, caller, collect, login};
+use crate::facts::{
+    Caller, FactsError, PLUGIN, PamError, PamItems, Phase, Program, caller, collect, login, plugin_is_loaded,
+};
 use crate::flow::{Asked, USABLE_AFTER};
 use crate::glass::{Situation, instead};
 use crate::question::Question;
@@ -92,6 +94,9 @@ fn try_gate(
 ) -> Result<Verdict, GateError> {
     let pam = pam?;
     let caller = caller(pid)?;
+    if pam.program == Program::Sudo && plugin_is_loaded(caller.pid, Path::new(PLUGIN)) {
+        return Ok(Verdict::LeftToPlugin);
+    }
     let config = Config { resolver: place.resolver.to_owned(), ..Config::load(place.config, place.owner)? };
     let facts = Facts::of(&pam, caller)?;
     let question = facts.question();
@@ -151,6 +156,7 @@ fn settle(
         Verdict::Granted(grant) => End::Approved(grant.signed().clone()),
         Verdict::Refused(_) | Verdict::TimedOut | Verdict::Cancelled(_) => End::Refused(verdict.exit_code()),
         Verdict::BrokenGlass
+        | Verdict::LeftToPlugin
         | Verdict::RefusedBefore(_)
         | Verdict::Unreachable(_)
         | Verdict::NotAsked(_)

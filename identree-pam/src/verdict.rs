@@ -43,11 +43,14 @@ impl NotAsked {
     }
 }
 
-/// How asking ended. Only [`Verdict::Granted`] and [`Verdict::BrokenGlass`] open anything.
+/// How asking ended. Only [`Verdict::Granted`] and [`Verdict::BrokenGlass`] open anything, and
+/// [`Verdict::LeftToPlugin`] the way to the next gate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// A proven yes.
     Granted(Box<Grant>),
+    /// PAM asks nobody, because sudo's approval plugin will, which knows what runs; proven to be loaded.
+    LeftToPlugin,
     /// A proven no: denied by a person, refused by a rule, taken back, or expired; the answer says which and by whom.
     Refused(Box<Answer>),
     /// Nobody answered within this host's own time limit.
@@ -73,7 +76,7 @@ impl Verdict {
     pub fn exit_code(&self) -> u8 {
         use identree_core::grant::Decision;
         match self {
-            Self::Granted(_) | Self::BrokenGlass => 0,
+            Self::Granted(_) | Self::BrokenGlass | Self::LeftToPlugin => 0,
             Self::Refused(answer) => match answer.decision {
                 Decision::Expired => 2,
                 Decision::Cancelled => 5,

@@ -19,7 +19,7 @@ pub(crate) fn code(phase: Phase, verdict: &Verdict) -> c_int {
         Phase::Account => ffi::PERM_DENIED,
     };
     match verdict {
-        Verdict::Granted(_) | Verdict::BrokenGlass => ffi::SUCCESS,
+        Verdict::Granted(_) | Verdict::BrokenGlass | Verdict::LeftToPlugin => ffi::SUCCESS,
         Verdict::Refused(_) | Verdict::RefusedBefore(_) | Verdict::NotAsked(_) | Verdict::Unsafe(_) => {
             no(ffi::MAXTRIES)
         }

@@ -51,7 +51,7 @@ impl Session {
         };
         let verdict = approve(&self.call, process, &mut self.terminal);
         self.message = c_string(&format!("identree: {}", summary(&verdict)));
-        verdict.exit_code() == 0
+        matches!(verdict, Verdict::Granted(_) | Verdict::BrokenGlass)
     }
 
     /// Shows one line.
@@ -70,6 +70,7 @@ fn summary(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Granted(_) | Verdict::BrokenGlass => "approved".into(),
         Verdict::Refused(answer) => format!("refused: {:?}", answer.decision),
+        Verdict::LeftToPlugin => "the plugin cannot leave it to itself".into(),
         Verdict::TimedOut => "nobody answered in time".into(),
         Verdict::Cancelled(_) => "interrupted".into(),
         Verdict::RefusedBefore(_) => "already refused".into(),

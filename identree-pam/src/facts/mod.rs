@@ -14,6 +14,7 @@ use identree_core::id::{NameError, UnixGroup, UserName};
 use identree_core::text::visible;
 use nix::unistd::{Gid, Group, Uid, User};
 
+pub use self::approval::mapped::{PLUGIN, plugin_is_loaded};
 pub use self::approval::{CallError, SudoCall, collect_call, look_again};
 pub use self::login::login;
 pub use self::pam::{PamError, PamItems, Phase, Program, each_once};

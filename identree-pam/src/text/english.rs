@@ -79,6 +79,7 @@ pub(super) fn verdict(verdict: &Verdict) -> String {
             }
         }
         Verdict::BrokenGlass => "opened with the break-glass password; its use is recorded".into(),
+        Verdict::LeftToPlugin => "sudo's approval plugin asks".into(),
         Verdict::TimedOut => "nobody answered in time; run the command again to ask again".into(),
         Verdict::RefusedBefore(_) => "already refused; run the command again to ask again".into(),
         Verdict::Unreachable(why) => format!("the server is unreachable, so nothing was allowed: {}", visible(why)),

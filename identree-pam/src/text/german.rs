@@ -82,6 +82,7 @@ pub(super) fn verdict(verdict: &Verdict) -> String {
             }
         }
         Verdict::BrokenGlass => "mit dem Notfallpasswort geöffnet; sein Gebrauch ist festgehalten".into(),
+        Verdict::LeftToPlugin => "das Plugin von sudo fragt".into(),
         Verdict::TimedOut => EXPIRED.into(),
         Verdict::RefusedBefore(_) => "bereits verweigert; um erneut zu fragen, den Befehl noch einmal ausführen".into(),
         Verdict::Unreachable(why) => {

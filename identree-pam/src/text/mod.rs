@@ -120,6 +120,7 @@ mod tests {
         for verdict in [
             Verdict::TimedOut,
             Verdict::BrokenGlass,
+            Verdict::LeftToPlugin,
             Verdict::RefusedBefore(1),
             Verdict::Unreachable(why()),
             Verdict::Misconfigured(why()),

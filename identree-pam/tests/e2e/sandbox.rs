@@ -98,6 +98,13 @@ impl Sandbox {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
 
+    /// Installs sudo's approval plugin where setup puts it; sudo.conf names it or not.
+    pub(crate) fn install_plugin(&self, built: &Path) {
+        let path = self.folder.path().join("sudo_identree.so");
+        fs::copy(built, &path).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+    }
+
     /// Runs a command line as ann and returns its exit code with everything it printed.
     pub(crate) fn sudo(&self, line: &str) -> (i32, String) {
         self.spawn(line).finish()
@@ -138,6 +145,17 @@ impl Sandbox {
             if source.exists() && Path::new(place).exists() {
                 writeln!(script, "mount --bind '{}' {place}", source.display()).unwrap();
             }
+        }
+        let plugin = self.folder.path().join("sudo_identree.so");
+        if plugin.exists() {
+            // Beside sudo's own plugins, where ours is installed.
+            let place = "mkdir -p /run/lx/sudo /run/lx/identree; mount --bind /usr/libexec/sudo /run/lx/sudo";
+            writeln!(
+                script,
+                "{place}; cp -p '{}' /run/lx/identree; mount --rbind /run/lx /usr/libexec",
+                plugin.display()
+            )
+            .unwrap();
         }
         script.push_str(last);
         bare_command(&script, line)

@@ -14,6 +14,7 @@ mod rules;
 #[expect(dead_code, reason = "the helper's own tests use all of it")]
 mod sandbox;
 mod site;
+mod who_asks;
 
 /// No event here takes nearly as long; reached only when something hangs.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);

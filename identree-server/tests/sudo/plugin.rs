@@ -10,7 +10,7 @@ use crate::site::Site;
 const OPEN: &str = "auth required pam_permit.so\naccount required pam_permit.so\nsession required pam_permit.so\n";
 
 /// The plugin beside the server's program; built first where only the server was.
-fn plugin() -> PathBuf {
+pub(crate) fn plugin() -> PathBuf {
     static BUILT: Once = Once::new();
     let plugin = Path::new(env!("CARGO_BIN_EXE_identree")).with_file_name("libsudo_identree.so");
     BUILT.call_once(|| {
@@ -34,7 +34,7 @@ fn machine(site: &Site, tag: &str) -> Option<Sandbox> {
     Some(sandbox)
 }
 
-fn detached(line: &str) -> String {
+pub(crate) fn detached(line: &str) -> String {
     format!("exec setsid --wait sh -c '{}'", line.replace('\'', "'\\''"))
 }
 

@@ -120,6 +120,14 @@ impl Site {
         Sandbox::new(helper, Stack { auth: true, account: true }, rule)
     }
 
+    /// A machine with the PAM lines of [`Site::sandbox`] and the approval plugin installed; `named` is what sudo.conf says of it.
+    pub(crate) fn sandbox_with_plugin(&self, rule: &str, named: &str) -> Option<Sandbox> {
+        let sandbox = self.sandbox(rule)?;
+        sandbox.install_plugin(&crate::plugin::plugin());
+        sandbox.put("sudo.conf", named, 0o644);
+        Some(sandbox)
+    }
+
     /// Whether `identree-pam --check` finds that the server takes the host file.
     pub(crate) fn check(&self) -> bool {
         let mut command = Command::new(helper());

@@ -3,11 +3,12 @@
 
 mod environment;
 mod file;
+pub(crate) mod mapped;
 mod pairs;
 
 use identree_core::challenge::{CommandSource, RunAs, RunMode, SudoFacts, SudoRun};
 use identree_core::id::ServiceName;
-use identree_core::text::{visible, visible_bytes};
+use identree_core::text::{is_hidden, visible, visible_bytes};
 use identree_core::wire::v1::Bytes;
 use nix::unistd::{Uid, User};
 use rustix::io::Errno;
@@ -145,7 +146,7 @@ pub fn collect_call(call: &SudoCall, real_uid: u32, pid: u32) -> Result<SudoFact
         argv: call.argv.clone(),
         // What sudo says is where sudo itself was started.
         cwd: user.get("cwd").filter(|_| !call.again).map(<[u8]>::to_vec),
-        tty: user.text("tty").filter(|tty| !tty.is_empty()).map(str::to_owned),
+        tty: user.get("tty").filter(|tty| !tty.is_empty()).map(terminal).transpose()?,
         reason: reason(&call.submit_envp),
         run: Some(Box::new(run)),
     })
@@ -176,6 +177,12 @@ fn mode(settings: &Pairs<'_>, command: &Pairs<'_>) -> RunMode {
     } else {
         RunMode::Command
     }
+}
+
+/// A name of the kernel's making, so anything odd in it is a mistake.
+fn terminal(name: &[u8]) -> Result<String, CallError> {
+    let name = std::str::from_utf8(name).ok().filter(|name| !name.chars().any(is_hidden));
+    name.map(str::to_owned).ok_or(CallError::Unsaid("the terminal"))
 }
 
 /// `SUDO_REASON` of the caller, in one line.

@@ -111,6 +111,8 @@ fn what_is_unsaid_is_not_guessed() {
         let call = with(|call| call.command_info.insert(0, wrong.as_bytes().to_vec()));
         assert!(matches!(collect(&call), Err(CallError::Unsaid(_))), "{wrong}");
     }
+    let odd = with(|call| call.user_info.insert(0, b"tty=/dev/\x1b[2J".to_vec()));
+    assert!(matches!(collect(&odd), Err(CallError::Unsaid("the terminal"))));
     assert!(matches!(collect(&with(|call| call.argv.clear())), Err(CallError::Unsaid(_))));
 }
 
