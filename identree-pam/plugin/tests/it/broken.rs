@@ -21,7 +21,8 @@ fn refused(server: &Server, words: &str, spoil: impl Fn(&Path, &str)) {
 
 #[test]
 fn a_host_file_that_is_not_as_it_must_be_refuses_with_the_remedy() {
-    let spoils: [(&str, &dyn Fn(&Path, &str)); 6] = [
+    type Spoil<'a> = &'a dyn Fn(&Path, &str);
+    let spoils: [(&str, Spoil<'_>); 6] = [
         ("run: chmod 0600", &|path, _| std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666)).unwrap()),
         ("run: chown 0", &|path, _| std::os::unix::fs::chown(path, Some(64001), None).unwrap()),
         ("identree add-host", &|path, _| std::fs::remove_file(path).unwrap()),
