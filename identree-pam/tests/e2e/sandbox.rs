@@ -91,18 +91,11 @@ impl Sandbox {
         Some(sandbox)
     }
 
-    /// Puts a file of the sandbox in place; `sudo.conf` and `sudoers` are sudo's own.
-    pub(crate) fn put(&self, name: &str, text: &str, mode: u32) {
+    /// Puts a file of the sandbox in place; `sudo.conf` and `sudoers` are sudo's own, `sudo_identree.so` is its approval plugin.
+    pub(crate) fn put(&self, name: &str, content: impl AsRef<[u8]>, mode: u32) {
         let path = self.folder.path().join(name);
-        fs::write(&path, text).unwrap();
+        fs::write(&path, content).unwrap();
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-    }
-
-    /// Installs sudo's approval plugin where setup puts it; sudo.conf names it or not.
-    pub(crate) fn install_plugin(&self, built: &Path) {
-        let path = self.folder.path().join("sudo_identree.so");
-        fs::copy(built, &path).unwrap();
-        fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
     }
 
     /// Runs a command line as ann and returns its exit code with everything it printed.

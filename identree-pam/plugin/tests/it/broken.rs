@@ -50,7 +50,7 @@ fn a_mistyped_option_in_sudo_conf_ends_sudo() {
     let server = Server::start(allow);
     let Some(sandbox) = machine(&server) else { return };
     for options in ["confg=/etc/x", "config=relative", "debug"] {
-        sandbox.put("sudo.conf", &format!("Plugin identree_approval {} {options}\n", plugin().display()), 0o644);
+        sandbox.put("sudo.conf", format!("Plugin identree_approval {} {options}\n", plugin().display()), 0o644);
         let (code, output) = run(&sandbox, "sudo whoami");
         assert!(code != 0 && !output.lines().any(|line| line == "root"), "{output}");
         assert!(output.contains("in sudo.conf"), "{options}: {output}");
