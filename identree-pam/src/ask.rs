@@ -54,7 +54,10 @@ pub fn drive<'a>(
             }
         }
         input = match output.next {
-            Next::Done(verdict) => return verdict,
+            Next::Done(verdict) => {
+                config.remember(flow.trust(), Some(&verdict));
+                return verdict;
+            }
             Next::Call(call, within) => transport.call(&call, within).map_or_else(Input::Failed, Input::Reply),
             Next::Pause(time) => transport.pause(time).map_or_else(Input::Failed, |()| Input::Rested),
         };

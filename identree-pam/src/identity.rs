@@ -70,6 +70,20 @@ pub fn replace_key(config: &Path, owner: u32, within: Duration) -> Result<Public
     Ok(new.public())
 }
 
+/// Asks the server what is new about decision keys, and keeps it: what a host that rarely asks anything does now and then, so
+/// that no rotation passes it by. Gives the number of the last statement it believes.
+///
+/// # Errors
+/// [`IdentityError`] if the server was not reached or does not know this host.
+pub fn refresh(config: &Path, owner: u32, within: Duration) -> Result<u64, IdentityError> {
+    let config = Config::load(config, owner)?;
+    let told: KeysReply = Direct::new(&config, Watch::default()).fetch("GET", KEYS_PATH, None, within)?;
+    let mut trust = config.told.trust.clone();
+    trust.learn_all(&told.statements, config.read_at);
+    config.remember(&trust, None);
+    Ok(trust.epoch)
+}
+
 /// The key that is to become the host's: one that an earlier run left, else a new one.
 pub(crate) fn pending(path: &Path, owner: u32) -> Result<HostKey, IdentityError> {
     let aside = atomic::aside(path);

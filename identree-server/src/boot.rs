@@ -13,7 +13,7 @@ use identree_core::policy::{PolicyFileError, RuleSet};
 use identree_core::rng::{DrawnAhead, Entropy, OsEntropy};
 use identree_core::store::{SqliteStore, Store, StoreError};
 use identree_core::time::{Clock, SteadyClock, SystemClock};
-use identree_core::wire::settings::ClientSettings;
+use identree_core::wire::settings::EXTRA;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use url::Url;
@@ -173,7 +173,8 @@ impl Server {
         let parts = Parts { store: Arc::clone(&store), clock: Arc::clone(&clock), entropy: Arc::clone(&entropy) };
         let people = Arc::new(People::load(parts.clone()).await?);
         let hosts = Hosts::load(parts.clone(), settings.master.clone()).await?;
-        let announced = Announced::load(&settings.data_dir, signer.public_key(), None, ClientSettings::default())?;
+        let announced =
+            Announced::load(&settings.data_dir, signer.public_key(), settings.decision_root, settings.client)?;
         let list = settings.external_url.to_string();
         let builder = Engine::builder()
             .store(store)
@@ -185,6 +186,7 @@ impl Server {
             .admin_groups(settings.admin_groups.clone())
             .question_life(settings.question_life)
             .caps(settings.caps)
+            .answer_extra(EXTRA, settings.client.to_string())
             .page_url(move |_| list.clone());
         let engine = extend(builder).build().await?;
         let external_url = Arc::new(settings.external_url.clone());
@@ -212,7 +214,12 @@ impl Server {
         let telemetry = metrics.as_ref().map(|metrics| metrics.telemetry.clone());
         let authorities = authorities(&settings, [plain.as_ref(), tls.as_ref()])?;
         let router = router(Rooms {
-            hosts: HostApi { engine: engine.clone(), external_url: Arc::clone(&external_url), waits: Waits::default() },
+            hosts: HostApi {
+                engine: engine.clone(),
+                external_url: Arc::clone(&external_url),
+                waits: Waits::default(),
+                announced: announced.clone(),
+            },
             enrol: EnrolApi {
                 hosts: hosts.clone(),
                 announced: announced.clone(),
@@ -264,7 +271,8 @@ impl Server {
         tracing::info!("listening plain={} tls={}", url("http", plain), url("https", tls));
         let mut background = JoinSet::new();
         let (hosts, provider, clock) = (self.hosts.clone(), self.provider, Arc::clone(self.engine.clock()));
-        background.spawn(async move { hosts.follow().await });
+        let engine = self.engine.clone();
+        background.spawn(async move { hosts.follow(&engine).await });
         let (folding, telling, announced) = (Arc::clone(&clock), Arc::clone(&clock), self.announced);
         background.spawn(async move { announced.follow(&*telling).await });
         background.spawn(async move { find_provider(&provider, &*clock).await });

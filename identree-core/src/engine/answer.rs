@@ -11,15 +11,23 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Sign`] if it cannot be signed now.
     pub async fn answer(&self, record: &ChallengeRecord) -> Result<Option<SignedAnswer>, EngineError> {
-        let Some(mut answer) = record.answer(self.0.settings.grant_life) else {
+        let Some(mut answer) = self.settled(record) else {
             return Ok(None);
         };
         if answer.decision == Decision::Granted && self.is_lapsed(answer.issued) {
             answer.decision = Decision::Expired;
             answer.extras = vec![("reason".to_owned(), Refusal::Lapsed.to_string())];
+            answer.extras.extend_from_slice(&self.0.settings.extras);
             return Ok(Some(SignedAnswer::make(&answer, &self.0.signer).await?));
         }
         Ok(Some(self.signed(&answer).await?))
+    }
+
+    /// What the record says, and what is told with every answer.
+    fn settled(&self, record: &ChallengeRecord) -> Option<Answer> {
+        let mut answer = record.answer(self.0.settings.grant_life)?;
+        answer.extras.extend_from_slice(&self.0.settings.extras);
+        Some(answer)
     }
 
     /// Signs what a settled record says, once: the vote, the waiting request and every later one are told the same bytes.
@@ -46,7 +54,7 @@ impl Engine {
         let refusal = match how {
             Settled::Granted(_) if self.is_lapsed(*at) => Refusal::Lapsed,
             Settled::Granted(_) => {
-                let Some(answer) = record.answer(self.0.settings.grant_life) else {
+                let Some(answer) = self.settled(record) else {
                     return Err(EngineError::NotFound);
                 };
                 let signed = self.signed(&answer).await?;

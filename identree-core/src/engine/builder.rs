@@ -62,6 +62,7 @@ impl Default for EngineBuilder {
                 grant_life: Duration::from_secs(30),
                 retention: Duration::from_secs(30 * 24 * 3600),
                 caps: Caps::default(),
+                extras: Vec::new(),
             },
         }
     }
@@ -159,6 +160,13 @@ impl EngineBuilder {
     #[must_use]
     pub const fn caps(mut self, caps: Caps) -> Self {
         self.settings.caps = caps;
+        self
+    }
+
+    /// A text that is told, signed, with every answer, as what the asking side is to keep to.
+    #[must_use]
+    pub fn answer_extra(mut self, name: &str, text: impl Into<String>) -> Self {
+        self.settings.extras.push((name.to_owned(), text.into()));
         self
     }
 

@@ -15,6 +15,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 mod vote;
+mod withdraw;
 
 use std::fmt;
 use std::sync::Arc;
@@ -63,6 +64,8 @@ struct Settings {
     grant_life: Duration,
     retention: Duration,
     caps: Caps,
+    /// Told, signed, with every answer.
+    extras: Vec<(String, String)>,
 }
 
 impl fmt::Debug for Engine {

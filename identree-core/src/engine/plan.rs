@@ -120,6 +120,13 @@ pub(super) fn expire(record: &ChallengeRecord, event: EventId, now: Timestamp) -
     Some(Plan::advance(next, about(record.question(), event, now, EventKind::ChallengeExpired)))
 }
 
+/// Ends a waiting question because its target may not ask any more; `None` if it is settled.
+pub(super) fn withdraw(record: &ChallengeRecord, why: &str, event: EventId, now: Timestamp) -> Option<Plan> {
+    let next = record.clone().end(now, NotGranted::Refused { rule: None, text: why.to_owned() }).ok()?;
+    let event = about(record.question(), event, now, EventKind::ChallengeRefused).with("reason", why);
+    Some(Plan::advance(next, event))
+}
+
 /// Takes a question back.
 pub(super) fn cancel(record: &ChallengeRecord, by: &Actor, event: EventId, now: Timestamp) -> Planned {
     let refuse = |refusal| refuse(record, by, refusal, event, now);

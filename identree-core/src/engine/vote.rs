@@ -11,7 +11,7 @@ use crate::id::ChallengeId;
 use crate::store::StoreError;
 
 /// How often a vote is planned again after somebody else's change. Each round means that another vote was counted.
-const ROUNDS: usize = 64;
+pub(super) const ROUNDS: usize = 64;
 
 impl Engine {
     /// Takes one person's vote. Of simultaneous votes exactly one settles the question.
@@ -74,7 +74,7 @@ impl Engine {
         }
     }
 
-    async fn reload(&self, id: ChallengeId) -> Result<(), EngineError> {
+    pub(super) async fn reload(&self, id: ChallengeId) -> Result<(), EngineError> {
         if let Some(stored) = self.0.store.challenge(id).await? {
             self.0.live.publish(stored);
         }

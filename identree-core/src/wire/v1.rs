@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::challenge::{CommandSource, RunAs, SudoChallenge, SudoError, SudoFacts, SudoRun, UserCode};
-use crate::grant::SignedAnswer;
+use crate::grant::{SignedAnswer, SignedStatement};
 use crate::id::{ChallengeId, Nonce, ServiceName, Target, UnixGroup, UserName};
 
 /// The version every body names.
@@ -176,6 +176,9 @@ pub struct Reply {
     /// The signed answer, once settled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<SignedAnswer>,
+    /// With an answer: how the keys that sign answers have changed, oldest statement first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub statements: Vec<SignedStatement>,
 }
 
 /// Problem details (RFC 9457), served as `application/problem+json`.

@@ -4,6 +4,7 @@ mod credential;
 mod file;
 pub(crate) mod parse;
 pub mod state;
+mod told;
 mod url;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use identree_core::credential::{Credential, CredentialError, HostKey};
 use identree_core::grant::{KeyRing, PublicKey, Trust};
 use identree_core::id::HostName;
 use identree_core::time::Timestamp;
+use identree_core::wire::settings::ClientSettings;
 use zeroize::Zeroizing;
 
 pub(crate) use self::credential::{KEY_FILE, SECRET, read_key};
@@ -21,7 +23,6 @@ pub use self::file::{Confidence, FileError};
 pub(crate) use self::file::{read as read_file, trusted_program};
 use self::state::State;
 pub use self::url::{ServerUrl, UrlError};
-use crate::clock::calendar_secs;
 use crate::text::Language;
 
 /// Where the host file is.
@@ -31,7 +32,7 @@ pub const PATH: &str = "/etc/identree/client.conf";
 pub(crate) const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// The names that have an effect.
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 17] = [
     "IDENTREE_SERVER_URL",
     "IDENTREE_HOSTNAME",
     SECRET,
@@ -46,15 +47,15 @@ const KEYS: [&str; 14] = [
     "IDENTREE_QR",
     "IDENTREE_BREAKGLASS_ENABLED",
     "IDENTREE_BREAKGLASS_FILE",
+    "IDENTREE_BREAKGLASS_PASSWORD_TYPE",
+    "IDENTREE_BREAKGLASS_ROTATION_DAYS",
+    "IDENTREE_POLL_INTERVAL",
 ];
 
 /// Names of other clients' files that are known and have no effect yet.
-const NO_EFFECT_YET: [&str; 11] = [
-    "IDENTREE_POLL_INTERVAL",
+const NO_EFFECT_YET: [&str; 8] = [
     "IDENTREE_CLIENT_CERT",
     "IDENTREE_CLIENT_KEY",
-    "IDENTREE_BREAKGLASS_ROTATION_DAYS",
-    "IDENTREE_BREAKGLASS_PASSWORD_TYPE",
     "IDENTREE_BREAKGLASS_BCRYPT_COST",
     "IDENTREE_INSECURE_ALLOW_HTTP_ESCROW",
     "IDENTREE_TOKEN_CACHE_ENABLED",
@@ -83,6 +84,16 @@ pub struct Config {
     pub pinned: Trust,
     /// What the server has told since.
     pub told: State,
+    /// What the file says of the settings that a server may push.
+    pub local: ClientSettings,
+    /// What holds of them: the file's where the server's would be weaker.
+    pub settings: ClientSettings,
+    /// How long one waiting request rests at the server.
+    pub hold: Duration,
+    /// Where the file is; what the server tells is kept beside it.
+    pub path: Option<PathBuf>,
+    /// When it was read, by the calendar.
+    pub read_at: Timestamp,
     /// The authorities to trust, in PEM; without any, the system's.
     pub ca_pem: Option<Vec<u8>>,
     /// How long to wait for an answer, in all.
@@ -156,6 +167,7 @@ impl Config {
         let named = read(text, path)?.0.get(KEY_FILE).map(|(_, named)| Path::new(*named).to_owned());
         let key = named.filter(|named| named.is_absolute()).map(|named| read_key(&named, owner)).transpose()?;
         let mut config = Self::assemble(text, path, key)?;
+        config.path = Some(path.to_owned());
         config.told = State::load(path, owner, config.pinned.clone())?;
         config.take_over();
         if let Some((_, ca)) = read(text, path)?.0.get("IDENTREE_CA_CERT") {
@@ -173,7 +185,10 @@ impl Config {
     }
 
     fn assemble(text: &str, path: &Path, key: Option<HostKey>) -> Result<Self, ConfigError> {
-        let (settings, no_effect) = read(text, path)?;
+        let (settings, mut no_effect) = read(text, path)?;
+        // Read and held against what a server pushes, for whoever makes such passwords; nothing on a host does so yet.
+        let unused = ["IDENTREE_BREAKGLASS_PASSWORD_TYPE", "IDENTREE_BREAKGLASS_ROTATION_DAYS"];
+        no_effect.extend(unused.iter().filter(|key| settings.contains_key(*key)));
         let get = |key: &'static str| settings.get(key).copied();
         let need = |key| get(key).ok_or_else(|| ConfigError::Missing { path: path.to_owned(), key });
         let wrong = |line, problem: String| ConfigError::Line { path: path.to_owned(), line, problem };
@@ -226,9 +241,8 @@ impl Config {
             Some((_, path)) if Path::new(path).is_absolute() => Path::new(path),
             Some((line, _)) => return Err(wrong(line, "IDENTREE_BREAKGLASS_FILE must be an absolute path".into())),
         };
-        let break_glass = flag("IDENTREE_BREAKGLASS_ENABLED", true)?.then(|| break_glass.to_owned());
-        let hours = |n: u64| Duration::from_secs(n * 3600);
-        Ok(Self {
+        let local = told::local(&settings, path)?;
+        let mut config = Self {
             server,
             hostname,
             credential,
@@ -238,9 +252,14 @@ impl Config {
             ca_pem: None,
             qr: flag("IDENTREE_QR", true)?,
             resolver: OWN_PROGRAM.into(),
-            break_glass,
+            break_glass: Some(break_glass.to_owned()),
             language,
-            timeout: span("IDENTREE_TIMEOUT", Duration::from_secs(120), Duration::from_secs(1), hours(24))?,
+            local,
+            settings: local,
+            timeout: Duration::ZERO,
+            hold: Duration::ZERO,
+            path: None,
+            read_at: told::read_at(),
             connect_timeout: span(
                 "IDENTREE_CONNECT_TIMEOUT",
                 Duration::from_secs(3),
@@ -248,14 +267,9 @@ impl Config {
                 Duration::from_secs(60),
             )?,
             no_effect,
-        })
-    }
-
-    /// Whose answers count now, by what the server has told.
-    fn take_over(&mut self) {
-        if let Ok(keys) = self.told.trust.ring(Timestamp::from_secs(calendar_secs())) {
-            self.keys = keys;
-        }
+        };
+        config.take_over();
+        Ok(config)
     }
 
     /// Whether questions travel unprotected, which is then said each time.

@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use identree_core::challenge::{Challenge, UserCode};
-use identree_core::grant::{Expected, KeyRing, Proven, SignedAnswer, verify};
+use identree_core::grant::{Expected, KeyRing, Proven, SignedAnswer, SignedStatement, Trust, verify};
 use identree_core::id::{ChallengeId, Nonce, Target};
+use identree_core::time::Timestamp;
 use identree_core::wire::login::{Opening, OpeningError};
 use identree_core::wire::v1::{MAX_WAIT_SECS, Reply, VERSION};
 
@@ -82,6 +83,8 @@ pub struct Flow {
     /// After this moment no answer counts.
     usable_until: Moment,
     connect: Duration,
+    /// How long one call waits at most.
+    hold_secs: u32,
     pause: Duration,
     state: State,
 }
@@ -93,7 +96,10 @@ pub struct Asked {
     id: ChallengeId,
     question: Box<dyn Challenge>,
     opening: Opening,
+    trust: Trust,
     keys: KeyRing,
+    /// When it was asked, by the calendar: until then keys had to last.
+    at: Timestamp,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -119,7 +125,17 @@ impl Asked {
         let target = Target::Host(config.hostname.clone());
         let id = ChallengeId::derive(&target, &nonce);
         let opening = question.opening(nonce);
-        Ok(Self { nonce, id, question: question.challenge(target)?, opening, keys: config.keys.clone() })
+        let (trust, keys, at) = (config.told.trust.clone(), config.keys.clone(), config.read_at);
+        Ok(Self { nonce, id, question: question.challenge(target)?, opening, trust, keys, at })
+    }
+
+    /// Hears of new decision keys; only what a trusted key has signed is believed.
+    fn learn(&mut self, statements: &[SignedStatement]) {
+        if self.trust.learn_all(statements, self.at)
+            && let Ok(keys) = self.trust.ring(self.at)
+        {
+            self.keys = keys;
+        }
     }
 
     /// What the answer proves about this question; an unproven one is a misconfiguration or worse, never a yes.
@@ -160,9 +176,15 @@ impl Flow {
             deadline: since + config.timeout,
             usable_until: since + config.timeout + USABLE_AFTER,
             connect: config.connect_timeout,
+            hold_secs: u32::try_from(config.hold.as_secs()).unwrap_or(MAX_WAIT_SECS).clamp(1, MAX_WAIT_SECS),
             pause: FIRST_PAUSE,
             state: State::Opening,
         })
+    }
+
+    /// Which decision keys are trusted by now.
+    pub const fn trust(&self) -> &Trust {
+        &self.asked.trust
     }
 
     /// One step.
@@ -200,6 +222,7 @@ impl Flow {
             return done(Verdict::Misconfigured(text.into()));
         }
         if let Some(signed) = &reply.answer {
+            self.asked.learn(&reply.statements);
             let verdict = self.asked.prove(signed);
             let late = now > self.usable_until;
             return done(if late && matches!(verdict, Verdict::Granted(_)) { Verdict::TimedOut } else { verdict });
@@ -262,7 +285,7 @@ impl Flow {
         if left.is_zero() {
             return self.leave(Verdict::TimedOut);
         }
-        let secs = u32::try_from(left.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).min(MAX_WAIT_SECS);
+        let secs = u32::try_from(left.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).min(self.hold_secs);
         self.state = State::Waiting { since: now, for_secs: secs };
         // With less than a full wait left, our own deadline ends the call; otherwise a silent server does.
         let within = left.min(Duration::from_secs(secs.into()) + MARGIN);

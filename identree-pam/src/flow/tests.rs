@@ -81,6 +81,7 @@ fn reply(flow: &Flow, status: Status, answer: Option<SignedAnswer>) -> Input {
         current_approvals: 0,
         required_approvals: 1,
         answer,
+        statements: vec![],
     })
 }
 

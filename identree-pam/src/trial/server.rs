@@ -121,6 +121,7 @@ impl Scripted {
             current_approvals: 0,
             required_approvals: 0,
             answer: Some(SignedAnswer { bytes, signature }),
+            statements: Vec::new(),
         })
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ed25519_dalek::{Signer as _, SigningKey};
 use identree_core::challenge::Challenge;
 use identree_core::credential::{Authorization, HostSecret, MasterSecret, Proof, Request};
-use identree_core::grant::{Answer, Decision, PublicKey, SignedAnswer};
+use identree_core::grant::{Answer, Decision, PublicKey, SignedAnswer, SignedStatement};
 use identree_core::id::{ChallengeId, HostName, Nonce, Target};
 use identree_core::time::Timestamp;
 use identree_core::wire::login::Opening;
@@ -46,6 +46,8 @@ type Script = dyn Fn(&State, &Seen, usize) -> Act + Send + Sync;
 /// What the server knows.
 pub(crate) struct State {
     pub(crate) key: SigningKey,
+    /// What it says about decision keys.
+    pub(crate) statements: Mutex<Vec<SignedStatement>>,
     host: HostName,
     secret: HostSecret,
     /// How far the server's clock is ahead of the host's, in seconds.
@@ -75,6 +77,7 @@ impl Server {
         note(Kind::Host, secret.reveal().expose());
         let state = State {
             key: SigningKey::from_bytes(&[1; 32]),
+            statements: Mutex::default(),
             host,
             secret,
             clock_ahead,
@@ -202,6 +205,7 @@ impl State {
             current_approvals: 0,
             required_approvals: 1,
             answer: Some(self.sign(&answer)),
+            statements: self.statements.lock().unwrap().clone(),
         };
         Act::Send(200, serde_json::to_vec(&reply).unwrap())
     }
@@ -222,6 +226,7 @@ impl State {
             current_approvals: 0,
             required_approvals: 1,
             answer,
+            statements: self.statements.lock().unwrap().clone(),
         };
         Act::Send(200, serde_json::to_vec(&reply).unwrap())
     }

@@ -21,6 +21,7 @@ use identree_core::{Ask, Engine, EngineError};
 use url::Url;
 
 use super::{Problem, Waits};
+use crate::announced::Announced;
 use crate::layer::body;
 use crate::layer::host_auth::AuthenticatedHost;
 
@@ -36,6 +37,8 @@ pub struct HostApi {
     pub external_url: Arc<Url>,
     /// How many requests of one host may rest here.
     pub waits: Waits,
+    /// What hosts are told with an answer.
+    pub announced: Announced,
 }
 
 pub(super) async fn open(
@@ -128,6 +131,7 @@ impl HostApi {
             verification_url: pending.then(|| self.page(question.code.as_str())),
             current_approvals: u32::try_from(record.votes().len()).unwrap_or(u32::MAX),
             required_approvals: record.needed(),
+            statements: if answer.is_some() { self.announced.statements() } else { Vec::new() },
             answer,
         })
     }

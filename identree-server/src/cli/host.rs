@@ -130,9 +130,13 @@ fn print(settings: &HostSettings, name: &HostName, given: Given) -> Done {
     let key = decision_key::load_or_make(&settings.data_dir, &OsEntropy)?.public_key();
     match given {
         Given::Secret(secret, true) => {
-            let trust = Announced::load(&settings.data_dir, key, None, ClientSettings::default())?.trust();
+            let trust =
+                Announced::load(&settings.data_dir, key, settings.decision_root, ClientSettings::default())?.trust();
             let keys = trust.keys.iter().map(|trusted| trusted.key).collect::<Vec<_>>();
             print!("{}", client_conf::text(&settings.server_url, name, &secret, &keys, None));
+            if let Some(root) = settings.decision_root {
+                println!("IDENTREE_DECISION_ROOT={root}");
+            }
         }
         Given::Secret(secret, false) => {
             println!("{}", secret.reveal().expose());

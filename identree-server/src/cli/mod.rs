@@ -1,5 +1,6 @@
 //! The command line.
 
+mod decision;
 #[cfg(feature = "dev-idp")]
 mod dev;
 mod host;
@@ -34,6 +35,8 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
         arguments: Vec<String>,
     },
+    /// Make a new key to sign answers with; the old one introduces it to the hosts.
+    RotateDecisionKey(decision::RotateArgs),
     #[command(flatten)]
     Host(HostVerb),
 }
@@ -51,6 +54,7 @@ pub fn run() -> ExitCode {
         Verb::Dev(arguments) => runtime.block_on(dev::run(&arguments)),
         #[cfg(not(feature = "dev-idp"))]
         Verb::Dev { .. } => Err(WITHOUT_DEV.into()),
+        Verb::RotateDecisionKey(arguments) => runtime.block_on(decision::run(arguments)),
         Verb::Host(verb) => runtime.block_on(host::run(verb)),
     };
     match done {

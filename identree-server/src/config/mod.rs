@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use identree_core::credential::MasterSecret;
 use identree_core::engine::{Caps, CoolDown};
+use identree_core::grant::PublicKey;
 use identree_core::id::GroupName;
 use identree_core::secret::Secret;
 use identree_core::text::visible;
+use identree_core::wire::settings::{ClientSettings, PasswordType};
 use url::Url;
 
 pub use self::source::{Found, read};
@@ -63,6 +65,10 @@ pub struct Settings {
     pub master: MasterSecret,
     /// `IDENTREE_METRICS_TOKEN`.
     pub metrics_token: Option<Secret<String>>,
+    /// `IDENTREE_DECISION_ROOT`.
+    pub decision_root: Option<PublicKey>,
+    /// `IDENTREE_CLIENT_…`: what hosts are told.
+    pub client: ClientSettings,
     /// `IDENTREE_CHALLENGE_TTL`.
     pub question_life: Duration,
     /// `IDENTREE_MAX_PENDING`, `…_PER_HOST`, `…_PER_USER` and `IDENTREE_DENIAL_COOLDOWN`.
@@ -86,6 +92,8 @@ pub struct HostSettings {
     pub master: MasterSecret,
     /// Where hosts reach the server.
     pub server_url: Url,
+    /// `IDENTREE_DECISION_ROOT`.
+    pub decision_root: Option<PublicKey>,
     /// `IDENTREE_DATA_DIR`.
     pub data_dir: PathBuf,
     /// `IDENTREE_DATABASE_DSN`.
@@ -155,6 +163,8 @@ impl Reader<'_> {
         let rates = self.rates();
         let master = self.master();
         let metrics_token = self.metrics_token();
+        let decision_root = self.decision_root();
+        let client = self.client();
         let question_life =
             self.duration("IDENTREE_CHALLENGE_TTL", Duration::from_secs(30)..=Duration::from_secs(86_400));
         let caps = self.caps();
@@ -176,6 +186,8 @@ impl Reader<'_> {
             rates,
             master: master?,
             metrics_token,
+            decision_root,
+            client,
             question_life: question_life?,
             caps: caps?,
             admin_groups,
@@ -194,7 +206,8 @@ impl Reader<'_> {
         let data_dir = PathBuf::from(self.text("IDENTREE_DATA_DIR").unwrap_or_default());
         let database = self.text("IDENTREE_DATABASE_DSN").map_or_else(|| data_dir.join("identree.db"), PathBuf::from);
         let server_url = install.or(external).map(|(url, _)| url);
-        Some(HostSettings { master: master?, server_url: server_url?, data_dir, database })
+        let decision_root = self.decision_root();
+        Some(HostSettings { master: master?, server_url: server_url?, decision_root, data_dir, database })
     }
 
     fn problem(&mut self, name: &str, text: impl Into<String>) {
@@ -322,6 +335,44 @@ impl Reader<'_> {
             self.problem(name, text);
         }
         Some(token)
+    }
+
+    fn decision_root(&mut self) -> Option<PublicKey> {
+        let name = "IDENTREE_DECISION_ROOT";
+        let text = self.text(name)?;
+        let key = text.parse().ok();
+        if key.is_none() {
+            self.problem(
+                name,
+                "is not a public key: 43 characters of base64url, as `identree rotate-decision-key` prints it",
+            );
+        }
+        key
+    }
+
+    /// What hosts are told. A time or number of 0 tells nothing, as in the seeds.
+    fn client(&mut self) -> ClientSettings {
+        let second = Duration::from_secs(1);
+        let mut time = |name: &str, most: u64| {
+            let text = self.text(name)?;
+            let zero = humantime::parse_duration(&text).is_ok_and(|time| time.is_zero());
+            if zero { None } else { self.duration(name, second..=Duration::from_secs(most)) }
+        };
+        let timeout = time("IDENTREE_CLIENT_TIMEOUT", 86_400);
+        let hold = time("IDENTREE_CLIENT_POLL_INTERVAL", 25);
+        let name = "IDENTREE_CLIENT_BREAKGLASS_ENABLED";
+        let break_glass = self.text(name).map(|_| self.flag(name));
+        let name = "IDENTREE_CLIENT_BREAKGLASS_PASSWORD_TYPE";
+        let password_type = self.text(name).and_then(|text| {
+            let kind = PasswordType::parse(&text);
+            if kind.is_none() {
+                self.problem(name, format!("\"{}\" is none of random, alphanumeric and passphrase", visible(&text)));
+            }
+            kind
+        });
+        let name = "IDENTREE_CLIENT_BREAKGLASS_ROTATION_DAYS";
+        let days = self.text(name).and_then(|_| self.number(name, 0..=3650));
+        ClientSettings { timeout, hold, break_glass, password_type, rotation_days: days.filter(|days| *days > 0) }
     }
 
     fn groups(&mut self) -> Vec<GroupName> {

@@ -265,12 +265,50 @@ pub const TABLE: &[Entry] = &[
     later("IDENTREE_ESCROW_COMMAND_ENV", "", List),
     later("IDENTREE_ESCROW_VAULT_MAP", "", Text),
     later("IDENTREE_BREAKGLASS_ROTATE_BEFORE", "", Text),
+    // Decision keys.
+    used(
+        "IDENTREE_DECISION_ROOT",
+        "",
+        Text,
+        "",
+        "Public half of an offline key that alone may introduce decision keys; pinned by hosts that enrol from now on.",
+    ),
     // Settings pushed to hosts.
-    later("IDENTREE_CLIENT_POLL_INTERVAL", "client_defaults.poll_interval", Duration),
-    later("IDENTREE_CLIENT_TIMEOUT", "client_defaults.timeout", Duration),
-    later("IDENTREE_CLIENT_BREAKGLASS_ENABLED", "client_defaults.breakglass_enabled", Bool),
-    later("IDENTREE_CLIENT_BREAKGLASS_PASSWORD_TYPE", "client_defaults.breakglass_password_type", Text),
-    later("IDENTREE_CLIENT_BREAKGLASS_ROTATION_DAYS", "client_defaults.breakglass_rotation_days", Number),
+    used(
+        "IDENTREE_CLIENT_POLL_INTERVAL",
+        "client_defaults.poll_interval",
+        Duration,
+        "",
+        "Told to hosts: how long one request that waits for an answer rests at the server, 1s to 25s.",
+    ),
+    used(
+        "IDENTREE_CLIENT_TIMEOUT",
+        "client_defaults.timeout",
+        Duration,
+        "",
+        "Told to hosts: how long they wait for an answer in all, 1s to 24h. A host's own shorter time stands.",
+    ),
+    used(
+        "IDENTREE_CLIENT_BREAKGLASS_ENABLED",
+        "client_defaults.breakglass_enabled",
+        Bool,
+        "",
+        "Told to hosts: whether a break-glass password may be used. A host's own no stands.",
+    ),
+    used(
+        "IDENTREE_CLIENT_BREAKGLASS_PASSWORD_TYPE",
+        "client_defaults.breakglass_password_type",
+        Text,
+        "",
+        "Told to hosts: how such a password is made: random, alphanumeric or passphrase. A host's own stronger kind stands.",
+    ),
+    used(
+        "IDENTREE_CLIENT_BREAKGLASS_ROTATION_DAYS",
+        "client_defaults.breakglass_rotation_days",
+        Number,
+        "",
+        "Told to hosts: after how many days it is changed, 1 to 3650. A host's own fewer days stand.",
+    ),
     later("IDENTREE_CLIENT_TOKEN_CACHE_ENABLED", "client_defaults.token_cache_enabled", Bool),
 ];
 

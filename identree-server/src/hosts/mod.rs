@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use identree_core::Engine;
 use identree_core::audit::{AuditEvent, EventKind};
 use identree_core::credential::{HostSecret, HostVerifier, MasterSecret};
 use identree_core::grant::PublicKey;
@@ -29,6 +30,9 @@ const HOSTS: Collection = Collection("hosts");
 /// One empty document whose revision counts the changes of the registry: looking whether it moved is one small read,
 /// however many hosts there are.
 const CHANGES: Collection = Collection("hosts-changes");
+
+/// What people and terminals are told of a question whose host is gone.
+const REVOKED: &str = "this host may not ask any more";
 
 /// How soon a change made elsewhere is in force.
 const REFRESH: Duration = Duration::from_secs(1);
@@ -135,6 +139,14 @@ pub struct Hosts {
 struct Known {
     changes: u64,
     hosts: HashMap<HostName, Kept>,
+}
+
+impl Known {
+    /// Whether this host was registered, and has been removed or revoked.
+    fn is_gone(&self, name: &HostName) -> bool {
+        let may_ask = |host: &Host| host.credential != HostCredential::Awaited;
+        self.hosts.get(name).is_some_and(|kept| !kept.registered().is_some_and(may_ask))
+    }
 }
 
 /// A host with its key ready for use: decompressing it for each request would cost as much again as checking.
@@ -255,8 +267,10 @@ impl Hosts {
         self.write(name, revision, host, EventKind::HostRemoved, by).await.map(|_| ())
     }
 
-    /// Reads the registry anew, now and then. Ends when the future is dropped.
-    pub async fn follow(&self) {
+    /// Reads the registry anew, now and then, and ends what waits for hosts that may not ask any more. Ends when the future is
+    /// dropped.
+    pub async fn follow(&self, engine: &Engine) {
+        let mut seen = 0;
         loop {
             self.parts.clock.sleep_until(self.parts.now() + REFRESH).await;
             if let Err(error) = self.refresh().await {
@@ -264,6 +278,23 @@ impl Hosts {
                     error = &error as &dyn std::error::Error,
                     "the host registry could not be read; the last state stays in force"
                 );
+            }
+            let known = self.known.load_full();
+            if known.changes == seen {
+                continue;
+            }
+            let gone = |target: &Target| matches!(target, Target::Host(name) if known.is_gone(name));
+            match engine.withdraw(gone, REVOKED).await {
+                Ok(ended) => {
+                    seen = known.changes;
+                    if ended > 0 {
+                        tracing::info!(ended, "questions of hosts that may not ask any more have ended");
+                    }
+                }
+                Err(error) => tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "questions of hosts that may not ask any more could not be ended yet"
+                ),
             }
         }
     }

@@ -4,20 +4,24 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::time::Duration;
 
+use identree_core::challenge::{CommandSource, RunAs};
 use identree_core::credential::{HostKey, MasterSecret};
 use identree_core::enrol::{EnrolReply, EnrolRequest, Enrolment, Token};
 use identree_core::grant::TrustedKey;
-use identree_core::id::{HostName, TokenId};
+use identree_core::id::{HostName, Nonce, ServiceName, TokenId, UserName};
 use identree_core::time::Timestamp;
 use identree_core::wire::settings::ClientSettings;
 use identree_evidence::{Kind, secret as note};
+use identree_pam::clock::now;
 use identree_pam::enrol::{Enrol, EnrolError, Enrolled, enrol};
-use identree_pam::identity::{IdentityError, replace_key};
-use identree_pam::{Place, Terminal, check};
+use identree_pam::identity::{IdentityError, refresh, replace_key};
+use identree_pam::transport::Watch;
+use identree_pam::{Config, Facts, Place, Terminal, Verdict, ask, check};
 
-use crate::process::{Running, serve, verb};
+use crate::process::{Running, identree, serve, started, verb};
 
 const WITHIN: Duration = Duration::from_secs(20);
 
@@ -229,4 +233,128 @@ fn whoever_does_not_know_the_token_cannot_plant_decision_keys() {
         within: WITHIN,
     });
     assert!(matches!(plain, Err(EnrolError::Insecure)));
+}
+
+/// A rule lets everything through: this is about whose answers count.
+const ALLOW: &str = r#"{"policies": [{"name": "default", "action": "allow"}]}"#;
+
+impl Site {
+    fn allowing() -> Self {
+        let (data, host) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::write(data.path().join("approval-policies.json"), ALLOW).unwrap();
+        Self { server: serve(data.path()), data, host }
+    }
+
+    /// Starts the server anew, on another port, and tells the host.
+    fn restart(&mut self, settings: &[(&str, &str)]) {
+        let old = self.server.address.clone();
+        let mut command = identree(self.data.path());
+        command.envs(settings.iter().copied());
+        self.server.stop();
+        self.server = started(command, self.data.path());
+        let conf = std::fs::read_to_string(self.conf()).unwrap().replace(&old, &self.server.address);
+        std::fs::write(self.conf(), conf).unwrap();
+    }
+
+    fn config(&self) -> Config {
+        Config::load(&self.conf(), owner()).unwrap()
+    }
+
+    /// One question of this host, under a nonce of its own.
+    fn ask(&self, nonce: u8) -> Verdict {
+        self.ask_on(nonce, &mut Silent(Vec::new()))
+    }
+
+    fn ask_on(&self, nonce: u8, terminal: &mut dyn Terminal) -> Verdict {
+        let facts = Facts {
+            service: ServiceName::parse("sudo").unwrap(),
+            requester: UserName::parse("ann").unwrap(),
+            run_as: RunAs { user: UserName::parse("root").unwrap(), group: None },
+            source: CommandSource::CallerCommandLine,
+            argv: vec![b"sudo".to_vec(), b"true".to_vec()],
+            cwd: None,
+            tty: None,
+            reason: None,
+            run: None,
+        };
+        let nonce = Nonce::from_bytes([nonce; 32]);
+        ask(&self.config(), &facts, nonce, now(), terminal, Watch::default())
+    }
+}
+
+#[test]
+fn a_host_follows_a_rotation_of_the_decision_key_and_never_back() {
+    let mut site = Site::allowing();
+    let token = site.token(&["add-host", "web1", "--enroll"]);
+    site.enrol_at(&site.url(), &token).unwrap();
+    site.restart(&[]);
+    assert!(matches!(site.ask(1), Verdict::Granted(_)));
+    let first = site.config().keys;
+    let backup = std::fs::read(site.data.path().join("decision.key")).unwrap();
+
+    let rotated = verb(site.data.path(), &["rotate-decision-key", "--overlap", "0s"]);
+    let key = String::from_utf8(rotated.stdout).unwrap();
+    site.restart(&[]);
+    assert!(matches!(site.ask(2), Verdict::Granted(_)), "the new key was introduced with the answer that it signed");
+    let told = site.config();
+    assert_eq!((told.told.trust.epoch, told.keys.keys()[0].to_string().as_str()), (1, key.trim_end()));
+    assert_eq!(refresh(&site.conf(), owner(), WITHIN).unwrap(), 1);
+
+    // Somebody has the old key, and a server that says nothing of the new one.
+    std::fs::write(site.data.path().join("decision.key"), &backup).unwrap();
+    std::fs::remove_file(site.data.path().join("decision.keys")).unwrap();
+    site.restart(&[]);
+    let refused = site.ask(3);
+    assert!(matches!(&refused, Verdict::Misconfigured(why) if why.contains("does not trust")), "{refused:?}");
+    assert_eq!(site.config().told.trust.epoch, 1);
+    assert_ne!(site.config().keys, first);
+}
+
+#[test]
+fn what_the_server_asks_of_its_hosts_holds_from_the_next_question_on() {
+    let mut site = Site::allowing();
+    let token = site.token(&["add-host", "web1", "--enroll"]);
+    site.enrol_at(&site.url(), &token).unwrap();
+    let conf = std::fs::read_to_string(site.conf()).unwrap() + "IDENTREE_BREAKGLASS_ENABLED=false\n";
+    std::fs::write(site.conf(), conf).unwrap();
+    site.restart(&[("IDENTREE_CLIENT_TIMEOUT", "45s"), ("IDENTREE_CLIENT_BREAKGLASS_ENABLED", "true")]);
+    assert_eq!(site.config().timeout.as_secs(), 120);
+    assert!(matches!(site.ask(1), Verdict::Granted(_)));
+    let told = site.config();
+    assert_eq!(told.timeout.as_secs(), 45);
+    assert!(told.break_glass.is_none(), "a weaker setting does not win over the host's own");
+    site.restart(&[]);
+    assert!(matches!(site.ask(2), Verdict::Granted(_)));
+    assert_eq!(site.config().timeout.as_secs(), 120, "taken back");
+}
+
+/// A terminal that tells what it shows.
+struct Telling(mpsc::Sender<String>);
+
+impl Terminal for Telling {
+    fn say(&mut self, line: &str) {
+        self.0.send(line.to_owned()).unwrap();
+    }
+}
+
+/// Removed or revoked, a host's waiting questions end at once, for whoever waits and for whoever could approve.
+#[test]
+fn a_host_that_is_removed_or_revoked_has_no_waiting_question() {
+    let site = Site::new();
+    for (nonce, gone) in [(1, &["rotate-host-secret", "web1", "--now"][..]), (2, &["remove-host", "web1"])] {
+        let token = match nonce {
+            1 => site.token(&["add-host", "web1", "--enroll"]),
+            _ => site.token(&["rotate-host-secret", "web1"]),
+        };
+        site.enrol_at(&site.url(), &token).unwrap();
+        let (said, shown) = mpsc::channel();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| site.ask_on(nonce, &mut Telling(said)));
+            shown.iter().find(|line| line.contains("Waiting")).expect("the question waits");
+            assert!(verb(site.data.path(), gone).status.success());
+            let verdict = waiting.join().unwrap();
+            let why = "this host may not ask any more";
+            assert!(matches!(&verdict, Verdict::Refused(no) if no.extra("reason") == Some(why)), "{verdict:?}");
+        });
+    }
 }

@@ -168,15 +168,17 @@ impl Rig {
         let (sessions, cookies) = (Sessions::new(parts.clone()), Cookies::new(false));
         let events = Events::start(&engine, sessions.clone());
         let limits = RateLimits::new(&rates, Arc::clone(&parts.clock));
+        let announced = Announced::fixed(engine.decision_key());
         let router = router(Rooms {
             hosts: HostApi {
                 engine: engine.clone(),
                 external_url: Arc::new(Url::parse(ORIGIN).unwrap()),
                 waits: Waits::at_most(MOST_WAITS),
+                announced: announced.clone(),
             },
             enrol: EnrolApi {
                 hosts: hosts.clone(),
-                announced: Announced::fixed(engine.decision_key()),
+                announced,
                 limits: limits.clone(),
                 clock: Arc::clone(&parts.clock),
             },

@@ -21,10 +21,16 @@ pub(crate) struct Running {
     pub(crate) address: String,
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
+impl Running {
+    pub(crate) fn stop(&mut self) {
         let _ = self.child.kill(); // Err: it has ended already
         let _ = self.child.wait();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 

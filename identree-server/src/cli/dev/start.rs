@@ -12,6 +12,7 @@ use identree_core::rng::{OsEntropy, bytes};
 use identree_core::secret::Secret;
 use identree_core::text::hex;
 use identree_core::time::SystemClock;
+use identree_core::wire::settings::ClientSettings;
 use nix::unistd::{User, getuid};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -150,6 +151,8 @@ fn settings(place: &Place, certificates: &Certificates, ports: Ports, secret: &s
         trusted_proxies: TrustedProxies::default(),
         rates: Rates::default(),
         master: master(place)?,
+        decision_root: None,
+        client: ClientSettings::default(),
         metrics_token: None,
         question_life: QUESTION_LIFE,
         caps: Caps::default(),

@@ -1,5 +1,7 @@
 //! The decision key: 32 bytes in a file of mode 0600, never in the database.
 
+pub mod rotate;
+
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -33,6 +35,9 @@ pub enum DecisionKeyError {
         /// Its mode.
         mode: u32,
     },
+    /// A rotation that was cut off cannot be finished.
+    #[error("{0}; the decision key was about to be replaced")]
+    Unfinished(Box<rotate::RotateError>),
     /// Not a key.
     #[error("decision key {path}: is damaged (64 hexadecimal digits expected); restore it from a backup, or move it away for a new key that every host must then be given", path = .path.display())]
     Damaged {
@@ -46,6 +51,7 @@ pub enum DecisionKeyError {
 /// # Errors
 /// [`DecisionKeyError`]; an existing file is never overwritten.
 pub fn load_or_make(data_dir: &Path, entropy: &dyn Entropy) -> Result<LocalSigner, DecisionKeyError> {
+    rotate::finish(data_dir).map_err(|error| DecisionKeyError::Unfinished(Box::new(error)))?;
     let path = data_dir.join(FILE_NAME);
     match load(&path) {
         Err(DecisionKeyError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {

@@ -1,0 +1,57 @@
+//! `identree rotate-decision-key`: a new key that signs answers, introduced to hosts by the old one.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use identree_core::grant::Signer as _;
+use identree_core::id::UserName;
+use identree_core::rng::OsEntropy;
+use identree_core::time::{Clock as _, SystemClock};
+
+use super::Done;
+use crate::config::{self, HostSettings};
+use crate::decision_key::rotate::{Rotation, rotate};
+use crate::{boot, decision_key};
+
+#[derive(Debug, Args)]
+pub(super) struct RotateArgs {
+    /// How long the old key goes on counting: until every host has heard of the new one, and the server was started anew.
+    #[arg(long, default_value = "7d", value_parser = humantime::parse_duration)]
+    overlap: Duration,
+    /// The private half of the offline root key (`IDENTREE_DECISION_ROOT`), where hosts pin one.
+    #[arg(long, value_name = "FILE")]
+    root_key: Option<PathBuf>,
+}
+
+#[expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the new key is what the verb is for; hints go beside it"
+)]
+pub(super) async fn run(arguments: RotateArgs) -> Done {
+    let settings = HostSettings::from_found(&config::read())?;
+    let hosts = boot::open_hosts(&settings).await?;
+    let by = UserName::parse(&format!("uid:{}", rustix::process::getuid().as_raw()))?;
+    let root = arguments.root_key.as_deref().map(decision_key::load).transpose()?;
+    if let Some(root) = &root {
+        eprintln!("the root key is {}; hosts pin it as IDENTREE_DECISION_ROOT", root.public_key());
+    }
+    let rotation = Rotation {
+        data_dir: &settings.data_dir,
+        overlap: arguments.overlap,
+        root: (settings.decision_root, root),
+        now: SystemClock.now(),
+    };
+    let rotated = rotate(&rotation, &OsEntropy).await?;
+    hosts.record_rotation(&rotated, &by).await?;
+    println!("{}", rotated.key);
+    eprintln!("this is the new decision key, statement {}; hosts hear of it with their next answer", rotated.epoch);
+    if arguments.overlap.is_zero() {
+        eprintln!("the old key counts no more: start the server anew NOW, it still signs with the old one");
+    } else {
+        let overlap = humantime::format_duration(arguments.overlap);
+        eprintln!("start the server anew within {overlap}: it signs with the old key until then");
+    }
+    Ok(())
+}
