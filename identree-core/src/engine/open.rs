@@ -107,7 +107,7 @@ impl Engine {
     /// The same for a new question, with the place that it takes.
     async fn commit_in(&self, place: Option<Place>, plan: Plan) -> Result<Arc<ChallengeRecord>, EngineError> {
         let engine = self.clone();
-        let task = self.0.tasks.spawn(async move {
+        let work = async move {
             engine.0.store.commit(plan.batch).await?;
             let updates = engine.0.live.publish(Arc::clone(&plan.next));
             if plan.next.revision() == 1 && plan.next.is_pending() {
@@ -115,8 +115,8 @@ impl Engine {
             }
             drop(place);
             Ok(plan.next)
-        });
-        task.await.map_err(|_| EngineError::ShuttingDown)?
+        };
+        self.0.tasks.finish(work).await
     }
 }
 

@@ -1,7 +1,10 @@
 //! Background tasks and the stop.
 
 use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::Instrument as _;
@@ -19,15 +22,24 @@ pub(super) struct Tasks {
     phase: watch::Sender<Phase>,
     /// One receiver lives in each running task; the stop waits until all are gone.
     alive: watch::Sender<()>,
+    /// Where tasks run, whoever calls.
+    runtime: Handle,
 }
 
 impl Tasks {
+    /// On the runtime of whoever calls.
     pub(super) fn new() -> Self {
-        Self { phase: watch::Sender::new(Phase::Running), alive: watch::Sender::new(()) }
+        let (phase, alive) = (watch::Sender::new(Phase::Running), watch::Sender::new(()));
+        Self { phase, alive, runtime: Handle::current() }
     }
 
-    /// Runs a task to its end even when the caller goes away: a commit and the wake-up after it belong together. What it logs
-    /// belongs to the caller's span.
+    /// Runs work where it is waited for, and if it is no longer waited for, to its end as a task: a commit and the wake-up
+    /// after it belong together.
+    pub(super) fn finish<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Finish<T> {
+        Finish { work: Some(Box::pin(work)), alive: self.alive.subscribe(), runtime: self.runtime.clone() }
+    }
+
+    /// Runs a task to its end even when the caller goes away. What it logs belongs to the caller's span.
     pub(super) fn spawn<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
         let alive = self.alive.subscribe();
         let task = async move {
@@ -55,6 +67,41 @@ impl Tasks {
     pub(super) async fn shutdown(&self) {
         self.phase.send_replace(Phase::Stopped);
         self.alive.closed().await;
+    }
+}
+
+/// See [`Tasks::finish`].
+pub(super) struct Finish<T: Send + 'static> {
+    /// None once it has ended, or while it runs: what has panicked is not run again.
+    work: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
+    alive: watch::Receiver<()>,
+    runtime: Handle,
+}
+
+impl<T: Send> Future for Finish<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        // Polled again after its end it never ends.
+        let Some(mut work) = self.work.take() else { return Poll::Pending };
+        let polled = work.as_mut().poll(context);
+        if polled.is_pending() {
+            self.work = Some(work);
+        }
+        polled
+    }
+}
+
+impl<T: Send + 'static> Drop for Finish<T> {
+    fn drop(&mut self) {
+        if let Some(work) = self.work.take() {
+            let alive = self.alive.clone();
+            let rest = async move {
+                drop(work.await);
+                drop(alive);
+            };
+            drop(self.runtime.spawn(rest.in_current_span())); // it runs on
+        }
     }
 }
 
@@ -90,6 +137,27 @@ mod tests {
         fn make_writer(&self) -> Self {
             self.clone()
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_begun_ends_although_nobody_waits_for_it() {
+        let tasks = Tasks::new();
+        let (go, gone) = tokio::sync::oneshot::channel::<()>();
+        let (told, tells) = tokio::sync::oneshot::channel();
+        let mut work = Box::pin(tasks.finish(async move {
+            gone.await.unwrap();
+            told.send(7).unwrap();
+        }));
+        assert!(std::future::poll_fn(|context| Poll::Ready(work.as_mut().poll(context).is_pending())).await);
+        drop(work);
+        let stop = tokio::spawn(async move {
+            tasks.shutdown().await;
+            tasks
+        });
+        go.send(()).unwrap();
+        assert_eq!(tells.await, Ok(7));
+        stop.await.unwrap();
+        assert_eq!(Tasks::new().finish(async { 8 }).await, 8);
     }
 
     #[tokio::test]

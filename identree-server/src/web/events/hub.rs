@@ -155,7 +155,7 @@ impl Drop for Place {
 pub(super) fn run(hub: Weak<Hub>, engine: &Engine, sessions: &Sessions) -> impl Future<Output = ()> + Send + use<> {
     let (mut feed, mut directory, draining) = (engine.follow(), engine.directory_changes(), engine.draining());
     let (mut ends, clock) = (sessions.follow_ends(), Arc::clone(engine.clock()));
-    let mut next_beat = clock.now() + BEAT;
+    let mut beat = clock.sleep_until(clock.now() + BEAT);
     async move {
         let mut draining = std::pin::pin!(draining);
         loop {
@@ -173,7 +173,7 @@ pub(super) fn run(hub: Weak<Hub>, engine: &Engine, sessions: &Sessions) -> impl 
                     Err(broadcast::error::RecvError::Lagged(_)) => Happened::Missed,
                     Err(broadcast::error::RecvError::Closed) => Happened::Stop,
                 },
-                () = clock.sleep_until(next_beat) => Happened::Beat,
+                () = &mut beat => Happened::Beat,
             };
             let Some(hub) = hub.upgrade() else { return };
             match happened {
@@ -184,7 +184,7 @@ pub(super) fn run(hub: Weak<Hub>, engine: &Engine, sessions: &Sessions) -> impl 
                 Happened::Missed => hub.add(|_| None),
                 Happened::Directory => hub.pulse.send_modify(|pulse| pulse.directory += 1),
                 Happened::Beat => {
-                    next_beat = clock.now() + BEAT;
+                    beat = clock.sleep_until(clock.now() + BEAT);
                     hub.pulse.send_modify(|pulse| pulse.beat += 1);
                 }
                 Happened::Stop => {
