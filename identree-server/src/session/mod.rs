@@ -1,5 +1,9 @@
-//! Browser sessions: random ids, kept only as hashes, idle 30 minutes, at most 8 hours, revocable at once on every replica
-//! because each request reads the record.
+//! Browser sessions: random ids, kept only as hashes, idle 30 minutes, at most 8 hours, revocable at once: each request is
+//! held against the record in the store, or against what was read of it within the last second and not ended since.
+
+mod known;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
@@ -14,6 +18,7 @@ use identree_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
+use self::known::{Ending, Known, Seen};
 use crate::parts::Parts;
 
 const SESSIONS: Collection = Collection("web-sessions");
@@ -79,7 +84,7 @@ pub struct Session {
     revision: u64,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Stored {
     user: UserName,
     proven_at: Timestamp,
@@ -131,13 +136,14 @@ impl Session {
 #[derive(Debug, Clone)]
 pub struct Sessions {
     parts: Parts,
+    known: Known,
     ended: broadcast::Sender<Ended>,
 }
 
 impl Sessions {
     /// Over the store of the parts.
     pub fn new(parts: Parts) -> Self {
-        Self { parts, ended: broadcast::Sender::new(FOLLOW) }
+        Self { parts, known: Known::default(), ended: broadcast::Sender::new(FOLLOW) }
     }
 
     /// Each session that is ended here from now on, by signing out or by signing in anew.
@@ -179,22 +185,30 @@ impl Sessions {
             return Ok(None);
         };
         let (key, now) = (token.key(), self.parts.now());
+        let mut again = false;
         loop {
-            let Some(document) = self.parts.store.document(&key, now).await? else {
-                return Ok(None);
+            let (mark, known) = self.known.look(&key, now);
+            let seen = match known.filter(|_| !again) {
+                Some(seen) => seen,
+                None => match self.read(&key, now).await? {
+                    Some(seen) => seen,
+                    None => return Ok(None),
+                },
             };
-            let mut stored: Stored = serde_json::from_slice(&document.bytes).map_err(corrupt)?;
+            let Seen { mut stored, mut revision, read_at } = seen;
             if stored.is_over(now) {
                 return Ok(None);
             }
-            let mut revision = document.revision;
             if matches!(activity, Activity::Person) && now.since(stored.seen_at) >= TOUCH {
                 stored.seen_at = now;
                 let change = Change::Document { key: key.clone(), expect: Some(revision), put: Some(stored.put()?) };
                 match self.parts.store.commit(Batch::unrecorded(vec![change])).await {
                     Ok(()) => revision += 1,
                     // Another request of this session was faster, or the session was ended: look again which.
-                    Err(StoreError::Conflict) => continue,
+                    Err(StoreError::Conflict) => {
+                        again = true;
+                        continue;
+                    }
                     // The session is alive as read; on a full disk people still see what stands.
                     Err(StoreError::Unavailable(error)) => {
                         tracing::warn!(
@@ -205,9 +219,18 @@ impl Sessions {
                     Err(other) => return Err(other),
                 }
             }
-            let actor = Actor::vouched(BY, stored.user, stored.proven_at, Strength::SignedIn);
+            let actor = Actor::vouched(BY, stored.user.clone(), stored.proven_at, Strength::SignedIn);
+            self.known.keep(mark, &key, Seen { stored, revision, read_at });
             return Ok(Some(Session { actor, csrf: token.csrf(), key, revision }));
         }
+    }
+
+    async fn read(&self, key: &DocumentKey, now: Timestamp) -> Result<Option<Seen>, StoreError> {
+        let Some(document) = self.parts.store.document(key, now).await? else {
+            return Ok(None);
+        };
+        let stored = serde_json::from_slice(&document.bytes).map_err(corrupt)?;
+        Ok(Some(Seen { stored, revision: document.revision, read_at: now }))
     }
 
     /// Whether a session that was found before still lives; keeps none alive.
@@ -228,7 +251,9 @@ impl Sessions {
     /// # Errors
     /// [`StoreError`] if it may still live.
     pub async fn end(&self, session: &Session) -> Result<(), StoreError> {
+        let ending = Ending { known: &self.known, key: &session.key };
         self.write_end(session).await?;
+        drop(ending);
         let _ = self.ended.send(Ended(session.key.clone())); // Err: nobody follows
         Ok(())
     }
