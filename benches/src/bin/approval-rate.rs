@@ -3,7 +3,8 @@
 //!
 //! ```sh
 //! cargo build --release -p identree-benches --features server --bins
-//! target/release/approval-rate                          # --seconds 3 --rounds 3 --workers 64; --check makes a missed budget a failure
+//! target/release/approval-rate                          # --seconds 3 --rounds 3 --workers 64; --check makes a missed budget a failure;
+//!                                                       # --only "group commit" measures what is so named, and judges nothing
 //! ```
 //!
 //! Ours is the whole server: host credentials, policy, journal, sessions, forms, signatures. The yardstick, `bare-probe`, takes the same requests
@@ -54,6 +55,7 @@ struct Figure {
 
 fn main() -> Result<ExitCode> {
     let (seconds, rounds, workers) = (value("--seconds", 3)?, value("--rounds", 3)?, value("--workers", 64)?);
+    let only: String = value("--only", String::new())?;
     let mut report =
         Report::begin("approval-rate: ask -> approve -> told, server on one core, who asks and approves on the other");
     report.say(format!(
@@ -64,16 +66,20 @@ fn main() -> Result<ExitCode> {
     runtime.block_on(async { stay_awake() });
     let mut figures = SUBJECTS.map(|_| Vec::new());
     for _ in 0..rounds {
-        for (subject, figures) in SUBJECTS.iter().zip(&mut figures) {
+        let wanted = SUBJECTS.iter().zip(&mut figures).filter(|(subject, _)| subject.name.contains(&only));
+        for (subject, figures) in wanted {
             figures.push(runtime.block_on(measure(subject, workers, Duration::from_secs(seconds)))?);
         }
     }
     let figures = figures.map(|figures| middle(&figures));
-    for (subject, figure) in SUBJECTS.iter().zip(&figures) {
+    for (subject, figure) in SUBJECTS.iter().zip(&figures).filter(|(subject, _)| subject.name.contains(&only)) {
         report.say(format!(
             "  {:26} {:6.0} /s  {:6.1} us of server CPU each  asked in p50 {:5.2} ms p99 {:5.2} ms  {:.1} changes per commit",
             subject.name, figure.rate, figure.cpu_us, figure.p50, figure.p99, figure.per_commit
         ));
+    }
+    if !only.is_empty() {
+        return Ok(report.end());
     }
     let [bare_memory, memory, _, each, bare_group, group] = figures;
     report.reach("SQLite, rate, ours / bare", group.rate / bare_group.rate, 0.45, "x");

@@ -102,15 +102,10 @@ pub(super) fn open(path: &Path, error: sqlx::Error) -> OpenError {
 }
 
 /// What went wrong while writing.
-pub(super) fn write(error: rusqlite::Error) -> StoreError {
-    write_shared(&Arc::new(error))
-}
-
-/// The same, for everybody in a group.
-pub(super) fn write_shared(error: &Arc<rusqlite::Error>) -> StoreError {
+pub(super) fn write(error: Arc<rusqlite::Error>) -> StoreError {
     let code = error.sqlite_error_code();
     let corrupt = matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase));
-    told(corrupt, Shared(Arc::clone(error)))
+    told(corrupt, Shared(error))
 }
 
 /// One error for everybody in a group.

@@ -1,6 +1,6 @@
 //! A store in one SQLite file.
 //!
-//! All writes of a process go through one thread ([`writer`]) that puts whatever is queued into one durable transaction.
+//! All writes of a process go through one task ([`writer`]) that puts whatever is queued into one durable transaction.
 //! Reads use a small pool of connections of their own and never wait for it (write-ahead log). Other processes may write
 //! to the same file meanwhile.
 
@@ -54,8 +54,7 @@ impl SqliteStore {
         let path = path.as_ref();
         let (options, connection) = open::open(path).await?;
         let pool = open::readers(options);
-        let writer = Writer::start(path, connection, pool.clone())
-            .map_err(|source| OpenError::File { path: path.to_owned(), source })?;
+        let writer = Writer::start(path, connection, pool.clone());
         Ok(Self { writer, pages: DatabaseConnection::from(pool.clone()), pool })
     }
 

@@ -1,25 +1,37 @@
 //! What a batch writes, encoded by the caller so that the one writer does not have to.
 
+use std::sync::Arc;
+
+use serde::Serialize;
+
 use crate::audit::AuditEvent;
 use crate::challenge::ChallengeRecord;
-use crate::id::ChallengeId;
+use crate::id::{ChallengeId, EventId};
 use crate::store::{Batch, Change, DocumentKey, Put, StoreError};
+use crate::time::Timestamp;
 
 /// A question's row.
 #[derive(Debug)]
 pub(super) struct ChallengeRow {
-    pub(super) id: ChallengeId,
-    pub(super) code: String,
-    pub(super) requester: String,
-    pub(super) settled_at_ms: Option<i64>,
+    pub(super) record: Arc<ChallengeRecord>,
     pub(super) revision: i64,
     pub(super) json: String,
+}
+
+impl ChallengeRow {
+    pub(super) fn id(&self) -> &[u8] {
+        self.record.question().id.as_bytes()
+    }
+
+    pub(super) fn settled_at_ms(&self) -> Option<i64> {
+        self.record.settled_at().map(Timestamp::as_millis)
+    }
 }
 
 /// A row of the journal.
 #[derive(Debug)]
 pub(super) struct EventRow {
-    pub(super) id: Vec<u8>,
+    pub(super) id: EventId,
     pub(super) json: String,
 }
 
@@ -63,8 +75,8 @@ type Encoded<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 fn change(change: Change) -> Encoded<RowChange> {
     Ok(match change {
-        Change::Open(record) => RowChange::Open(challenge(&record)?),
-        Change::Advance(record) => RowChange::Advance(challenge(&record)?),
+        Change::Open(record) => RowChange::Open(challenge(record)?),
+        Change::Advance(record) => RowChange::Advance(challenge(record)?),
         Change::Forget(id) => RowChange::Forget(id),
         Change::Document { key, expect, put } => {
             let expect = expect.map(i64::try_from).transpose()?;
@@ -73,18 +85,17 @@ fn change(change: Change) -> Encoded<RowChange> {
     })
 }
 
-fn challenge(record: &ChallengeRecord) -> Encoded<ChallengeRow> {
-    let question = record.question();
-    Ok(ChallengeRow {
-        id: question.id,
-        code: question.code.as_str().to_owned(),
-        requester: question.requester.as_str().to_owned(),
-        settled_at_ms: record.settled_at().map(crate::time::Timestamp::as_millis),
-        revision: i64::try_from(record.revision())?,
-        json: serde_json::to_string(record)?,
-    })
+fn challenge(record: Arc<ChallengeRecord>) -> Encoded<ChallengeRow> {
+    Ok(ChallengeRow { revision: i64::try_from(record.revision())?, json: json(&*record, 1024)?, record })
 }
 
 fn event(event: &AuditEvent) -> Encoded<EventRow> {
-    Ok(EventRow { id: event.id.as_bytes().to_vec(), json: serde_json::to_string(event)? })
+    Ok(EventRow { id: event.id, json: json(event, 512)? })
+}
+
+/// The JSON of a value, which is likely to fit into so many bytes: grown step by step it would be copied several times.
+fn json(value: &impl Serialize, bytes: usize) -> Encoded<String> {
+    let mut out = Vec::with_capacity(bytes);
+    serde_json::to_writer(&mut out, value)?;
+    Ok(String::from_utf8(out)?)
 }

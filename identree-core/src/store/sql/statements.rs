@@ -3,7 +3,6 @@
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::row::{ChallengeRow, EventRow, RowChange};
-use crate::id::ChallengeId;
 use crate::store::{DocumentKey, Put};
 use crate::time::Timestamp;
 
@@ -30,8 +29,8 @@ pub(super) fn roll_back(connection: &Connection) -> Result<()> {
 /// Whether a change fits what stands now.
 pub(super) fn fits(connection: &Connection, change: &RowChange) -> Result<bool> {
     Ok(match change {
-        RowChange::Open(row) => question(connection, row.id)?.is_none(),
-        RowChange::Advance(row) => question(connection, row.id)? == Some(row.revision - 1),
+        RowChange::Open(row) => question(connection, row.id())?.is_none(),
+        RowChange::Advance(row) => question(connection, row.id())? == Some(row.revision - 1),
         RowChange::Forget(_) => true,
         RowChange::Document { key, expect, .. } => document(connection, key)? == *expect,
     })
@@ -61,14 +60,14 @@ pub(super) fn write(connection: &Connection, change: &RowChange) -> Result<bool>
 pub(super) fn record(connection: &Connection, event: &EventRow) -> Result<()> {
     connection
         .prepare_cached("INSERT INTO journal (id, event) VALUES (?, ?)")?
-        .execute(params![event.id, event.json])
+        .execute(params![&event.id.as_bytes()[..], event.json])
         .map(drop)
 }
 
-fn question(connection: &Connection, id: ChallengeId) -> Result<Option<i64>> {
+fn question(connection: &Connection, id: &[u8]) -> Result<Option<i64>> {
     connection
         .prepare_cached("SELECT revision FROM challenges WHERE id = ?")?
-        .query_one([&id.as_bytes()[..]], |row| row.get(0))
+        .query_one([id], |row| row.get(0))
         .optional()
 }
 
@@ -80,12 +79,20 @@ fn document(connection: &Connection, key: &DocumentKey) -> Result<Option<i64>> {
 }
 
 fn open(connection: &Connection, row: &ChallengeRow) -> Result<usize> {
+    let question = row.record.question();
     connection
         .prepare_cached(
             "INSERT INTO challenges (id, code, requester, settled_at_ms, revision, record) VALUES (?, ?, ?, ?, ?, ?)
              ON CONFLICT DO NOTHING",
         )?
-        .execute(params![&row.id.as_bytes()[..], row.code, row.requester, row.settled_at_ms, row.revision, row.json])
+        .execute(params![
+            row.id(),
+            question.code.as_str(),
+            question.requester.as_str(),
+            row.settled_at_ms(),
+            row.revision,
+            row.json
+        ])
 }
 
 fn advance(connection: &Connection, row: &ChallengeRow) -> Result<usize> {
@@ -93,7 +100,7 @@ fn advance(connection: &Connection, row: &ChallengeRow) -> Result<usize> {
         .prepare_cached(
             "UPDATE challenges SET settled_at_ms = ?, revision = ?, record = ? WHERE id = ? AND revision = ? - 1",
         )?
-        .execute(params![row.settled_at_ms, row.revision, row.json, &row.id.as_bytes()[..], row.revision])
+        .execute(params![row.settled_at_ms(), row.revision, row.json, row.id(), row.revision])
 }
 
 fn insert(connection: &Connection, key: &DocumentKey, put: &Put) -> Result<usize> {

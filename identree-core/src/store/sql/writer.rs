@@ -1,13 +1,13 @@
-//! Group commit: one thread owns the connection that writes, takes whatever is queued into one durable transaction, and
-//! answers everybody afterwards.
+//! Group commit: one task takes whatever is queued into one durable transaction after the other, and answers everybody
+//! afterwards. The transactions themselves run where they may block.
 
 use std::path::Path;
 use std::sync::Arc;
-use std::thread;
 
 use rusqlite::Connection;
 use sea_orm::sqlx::SqlitePool;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{spawn_blocking, yield_now};
 
 use super::row::Write;
 use super::transaction::{self, Sweep};
@@ -19,8 +19,10 @@ use crate::time::Timestamp;
 const GROUP: usize = 256;
 /// At most this many wait; further callers wait to be let in.
 const QUEUE: usize = 1024;
+/// How often those who are about to commit are let come along; each time whoever is ready to run does so.
+const ROUNDS: usize = 8;
 
-/// The way to the thread that writes.
+/// The way to the writing task.
 #[derive(Debug, Clone)]
 pub(super) struct Writer {
     jobs: mpsc::Sender<Job>,
@@ -36,17 +38,14 @@ enum Job {
 type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 impl Writer {
-    /// Starts the thread. It ends when the last handle is gone and the queue is empty.
-    ///
-    /// # Errors
-    /// If the system has no thread left.
-    pub(super) fn start(path: &Path, connection: Connection, pool: SqlitePool) -> std::io::Result<Self> {
+    /// Starts the task. It ends when the last handle is gone and the queue is empty.
+    pub(super) fn start(path: &Path, connection: Connection, pool: SqlitePool) -> Self {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let (count, transactions) = watch::channel(0);
         let work = Work { path: path.into(), connection: Some(connection), count, ailing: false };
-        thread::Builder::new().name("identree-store".to_owned()).spawn(move || work.run(queue))?;
         tokio::spawn(checkpoint::run(transactions.clone(), pool));
-        Ok(Self { jobs, transactions })
+        tokio::spawn(run(work, queue));
+        Self { jobs, transactions }
     }
 
     /// Transactions committed so far.
@@ -68,9 +67,96 @@ impl Writer {
 }
 
 fn stopped() -> StoreError {
-    StoreError::Unavailable("the thread that writes has stopped".into())
+    StoreError::Unavailable("the task that writes has stopped".into())
 }
 
+async fn run(mut work: Work, mut queue: mpsc::Receiver<Job>) {
+    let mut jobs = Vec::with_capacity(GROUP);
+    while queue.recv_many(&mut jobs, GROUP).await > 0 {
+        // Whoever is ready to run now may be about to commit: they come along instead of waiting for the next transaction.
+        for _ in 0..ROUNDS {
+            let before = jobs.len();
+            yield_now().await;
+            while jobs.len() < GROUP
+                && let Ok(job) = queue.try_recv()
+            {
+                jobs.push(job);
+            }
+            if jobs.len() == before {
+                break;
+            }
+        }
+        let mut group = Group::of(&mut jobs);
+        let done = spawn_blocking(move || {
+            work.all(&mut group);
+            (work, group)
+        });
+        // Here, not there: those who are woken run on this thread, and what they sent goes back to its allocator.
+        match done.await {
+            Ok((back, group)) => {
+                work = back;
+                group.answer();
+            }
+            // It has panicked, or the runtime stops: whoever waits is told that nobody answers.
+            Err(error) => return tracing::error!(%error, "nothing is written any more"),
+        }
+    }
+    let closed = spawn_blocking(move || work.connection.map(Connection::close)).await;
+    if let Ok(Some(Err((_, error)))) = closed {
+        tracing::debug!(%error, "closing the database");
+    }
+}
+
+/// Jobs done together, and what became of them.
+#[derive(Default)]
+struct Group {
+    writes: Vec<Write>,
+    replies: Vec<Reply<()>>,
+    written: Option<rusqlite::Result<Vec<bool>>>,
+    sweeps: Vec<(Sweep, Reply<u64>, Option<rusqlite::Result<u64>>)>,
+}
+
+impl Group {
+    fn of(jobs: &mut Vec<Job>) -> Self {
+        let mut group = Self::default();
+        for job in jobs.drain(..) {
+            match job {
+                Job::Commit(write, reply) => {
+                    group.writes.push(write);
+                    group.replies.push(reply);
+                }
+                Job::Sweep(sweep, reply) => group.sweeps.push((sweep, reply, None)),
+            }
+        }
+        group
+    }
+
+    /// Answers everybody in it. Nobody may be waiting any more.
+    fn answer(self) {
+        match self.written {
+            Some(Ok(admitted)) => {
+                for (reply, admitted) in self.replies.into_iter().zip(admitted) {
+                    let _ = reply.send(if admitted { Ok(()) } else { Err(StoreError::Conflict) });
+                }
+            }
+            Some(Err(error)) => {
+                let (batches, error) = (self.replies.len(), Arc::new(error));
+                tracing::error!(%error, batches, "a transaction failed; nothing of it is acknowledged");
+                for reply in self.replies {
+                    let _ = reply.send(Err(error::write(Arc::clone(&error))));
+                }
+            }
+            None => {}
+        }
+        for (_, reply, gone) in self.sweeps {
+            if let Some(gone) = gone {
+                let _ = reply.send(gone.map_err(|error| error::write(Arc::new(error))));
+            }
+        }
+    }
+}
+
+/// What writes, one transaction after the other.
 struct Work {
     path: Box<Path>,
     /// None after an error: what state a failed connection is in is not worth finding out.
@@ -81,60 +167,27 @@ struct Work {
 }
 
 impl Work {
-    fn run(mut self, mut queue: mpsc::Receiver<Job>) {
-        let mut jobs = Vec::with_capacity(GROUP);
-        while queue.blocking_recv_many(&mut jobs, GROUP) > 0 {
-            let (mut writes, mut replies) = (Vec::new(), Vec::new());
-            let mut sweeps = Vec::new();
-            for job in jobs.drain(..) {
-                match job {
-                    Job::Commit(write, reply) => {
-                        writes.push(write);
-                        replies.push(reply);
-                    }
-                    Job::Sweep(sweep, reply) => sweeps.push((sweep, reply)),
-                }
-            }
-            if !writes.is_empty() {
-                self.group(&writes, replies);
-            }
-            for (sweep, reply) in sweeps {
-                let gone = self.with(|connection| transaction::sweep(connection, sweep));
-                if gone.is_ok() {
-                    self.count.send_modify(|count| *count += 1);
-                }
-                let _ = reply.send(gone.map_err(error::write)); // nobody may be waiting any more
-            }
+    /// Does all that a group wants.
+    fn all(&mut self, group: &mut Group) {
+        if !group.writes.is_empty() {
+            group.written = Some(self.write(&group.writes));
         }
-        if let Some((_, error)) = self.connection.and_then(|connection| connection.close().err()) {
-            tracing::debug!(%error, "closing the database");
+        for (sweep, _, gone) in &mut group.sweeps {
+            let done = self.with(|connection| transaction::sweep(connection, *sweep));
+            self.count.send_modify(|count| *count += u64::from(done.is_ok()));
+            *gone = Some(done);
         }
     }
 
-    /// Writes a group and answers everybody in it.
-    fn group(&mut self, writes: &[Write], replies: Vec<Reply<()>>) {
+    /// Writes what fits; tells for each batch whether it did.
+    fn write(&mut self, writes: &[Write]) -> rusqlite::Result<Vec<bool>> {
         // At most GROUP, so nothing is lost.
         metrics::histogram!("identree_store_commit_batches").record(u32::try_from(writes.len()).unwrap_or(u32::MAX));
-        let ailing = self.ailing;
-        match self.with(|connection| transaction::group(connection, writes, ailing)) {
-            Ok(done) => {
-                self.ailing &= !writes.iter().any(|write| write.probe);
-                for (reply, admitted) in replies.into_iter().zip(done.admitted) {
-                    let _ = reply.send(if admitted { Ok(()) } else { Err(StoreError::Conflict) });
-                }
-                if done.committed {
-                    self.count.send_modify(|count| *count += 1);
-                }
-            }
-            Err(error) => {
-                tracing::error!(%error, batches = replies.len(), "a transaction failed; nothing of it is acknowledged");
-                self.ailing = true;
-                let error = Arc::new(error);
-                for reply in replies {
-                    let _ = reply.send(Err(error::write_shared(&error)));
-                }
-            }
-        }
+        let ailing = std::mem::replace(&mut self.ailing, true);
+        let done = self.with(|connection| transaction::group(connection, writes, ailing))?;
+        self.ailing = ailing && !writes.iter().any(|write| write.probe);
+        self.count.send_modify(|count| *count += u64::from(done.committed));
+        Ok(done.admitted)
     }
 
     /// Works with the connection, a new one if the last failed; after an error it is not used again.
@@ -175,7 +228,7 @@ mod tests {
         // The first connection may not grow the file; the one that replaces it after the error may.
         connection.pragma_update(None, "max_page_count", 20).unwrap();
         let pool = readers(options);
-        let writer = Writer::start(&path, connection, pool.clone()).unwrap();
+        let writer = Writer::start(&path, connection, pool.clone());
         let store = SqliteStore { writer, pages: pool.clone().into(), pool };
 
         store.commit(batch(1, 10)).await.unwrap();
