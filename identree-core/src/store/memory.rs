@@ -158,7 +158,7 @@ impl Journal for MemoryStore {
 impl Store for MemoryStore {
     async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
         let mut state = self.state();
-        if !batch.changes.iter().all(|change| state.fits(change)) {
+        if batch.repeats() || !batch.changes.iter().all(|change| state.fits(change)) {
             return Err(StoreError::Conflict);
         }
         for change in batch.changes {

@@ -5,6 +5,7 @@ mod memory;
 #[cfg(feature = "sqlite")]
 mod sql;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -78,6 +79,23 @@ pub enum Change {
     },
 }
 
+/// What a change is about.
+#[derive(PartialEq, Eq, Hash)]
+enum About<'a> {
+    Question(ChallengeId),
+    Document(&'a DocumentKey),
+}
+
+impl Change {
+    fn about(&self) -> About<'_> {
+        match self {
+            Self::Open(record) | Self::Advance(record) => About::Question(record.question().id),
+            Self::Forget(id) => About::Question(*id),
+            Self::Document { key, .. } => About::Document(key),
+        }
+    }
+}
+
 /// What a document shall hold.
 #[derive(Debug, Clone)]
 pub struct Put {
@@ -119,6 +137,13 @@ impl Batch {
     /// The events, in order.
     pub fn events(&self) -> &[AuditEvent] {
         &self.events
+    }
+
+    /// Whether two changes are about one thing: what stood after them would be a matter of their order. A store answers such a batch
+    /// with [`StoreError::Conflict`].
+    pub fn repeats(&self) -> bool {
+        let mut seen = HashSet::with_capacity(self.changes.len());
+        self.changes.len() > 1 && !self.changes.iter().all(|change| seen.insert(change.about()))
     }
 }
 
@@ -214,6 +239,7 @@ pub trait Journal: Send + Sync {
 /// # What it must guarantee
 ///
 /// - A batch is written as a whole or not at all, and is safe when `commit` returns: no power cut takes it back.
+/// - A batch names each question and each document at most once; one that does not is a conflict ([`Batch::repeats`]).
 /// - Expected revisions are judged by what stood before the batch. Of two commits that expect the same, one wins and the other
 ///   gets [`StoreError::Conflict`]. This is what makes *decided once* true: it may not be weakened.
 /// - Events are kept in the order of commit; the same event id twice is one event.

@@ -79,6 +79,9 @@ impl Store for SqliteStore {
         if batch.changes.is_empty() && batch.events.is_empty() {
             return Ok(());
         }
+        if batch.repeats() {
+            return Err(StoreError::Conflict);
+        }
         self.writer.commit(Write::encode(batch)?).await
     }
 

@@ -58,14 +58,13 @@ fn admit(connection: &Connection, write: &Write) -> rusqlite::Result<bool> {
                     return Ok(false);
                 }
             }
-            connection.execute_batch("SAVEPOINT batch")?;
-            let mut fits = true;
             for change in several {
-                fits = fits && statements::write(connection, change)?;
+                // As no two are about one thing, what fits is written; were it not, nothing of the group would be.
+                if !statements::write(connection, change)? {
+                    return Err(rusqlite::Error::QueryReturnedNoRows);
+                }
             }
-            // Two changes of one thing can fit each alone and not one after the other.
-            connection.execute_batch(if fits { "RELEASE batch" } else { "ROLLBACK TO batch; RELEASE batch" })?;
-            fits
+            true
         }
     };
     if fits {

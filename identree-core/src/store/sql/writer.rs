@@ -9,9 +9,10 @@ use sea_orm::sqlx::SqlitePool;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{spawn_blocking, yield_now};
 
+use super::checkpoint::{self, Progress};
 use super::row::Write;
 use super::transaction::{self, Sweep};
-use super::{checkpoint, error, open};
+use super::{error, open};
 use crate::store::StoreError;
 use crate::time::Timestamp;
 
@@ -26,7 +27,7 @@ const ROUNDS: usize = 8;
 #[derive(Debug, Clone)]
 pub(super) struct Writer {
     jobs: mpsc::Sender<Job>,
-    transactions: watch::Receiver<u64>,
+    progress: watch::Receiver<Progress>,
 }
 
 #[derive(Debug)]
@@ -41,16 +42,16 @@ impl Writer {
     /// Starts the task. It ends when the last handle is gone and the queue is empty.
     pub(super) fn start(path: &Path, connection: Connection, pool: SqlitePool) -> Self {
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let (count, transactions) = watch::channel(0);
-        let work = Work { path: path.into(), connection: Some(connection), count, ailing: false };
-        tokio::spawn(checkpoint::run(transactions.clone(), pool));
+        let (done, progress) = watch::channel(Progress::default());
+        let work = Work { path: path.into(), connection: Some(connection), done, ailing: false };
+        tokio::spawn(checkpoint::run(progress.clone(), pool));
         tokio::spawn(run(work, queue));
-        Self { jobs, transactions }
+        Self { jobs, progress }
     }
 
     /// Transactions committed so far.
     pub(super) fn transactions(&self) -> u64 {
-        *self.transactions.borrow()
+        self.progress.borrow().transactions
     }
 
     pub(super) async fn commit(&self, write: Write) -> Result<(), StoreError> {
@@ -161,7 +162,7 @@ struct Work {
     path: Box<Path>,
     /// None after an error: what state a failed connection is in is not worth finding out.
     connection: Option<Connection>,
-    count: watch::Sender<u64>,
+    done: watch::Sender<Progress>,
     /// A transaction failed, and no probe has gone through since.
     ailing: bool,
 }
@@ -174,7 +175,10 @@ impl Work {
         }
         for (sweep, _, gone) in &mut group.sweeps {
             let done = self.with(|connection| transaction::sweep(connection, *sweep));
-            self.count.send_modify(|count| *count += u64::from(done.is_ok()));
+            self.done.send_modify(|progress| {
+                progress.transactions += u64::from(done.is_ok());
+                progress.batches += done.as_ref().copied().unwrap_or(0);
+            });
             *gone = Some(done);
         }
     }
@@ -186,7 +190,10 @@ impl Work {
         let ailing = std::mem::replace(&mut self.ailing, true);
         let done = self.with(|connection| transaction::group(connection, writes, ailing))?;
         self.ailing = ailing && !writes.iter().any(|write| write.probe);
-        self.count.send_modify(|count| *count += u64::from(done.committed));
+        self.done.send_modify(|progress| {
+            progress.transactions += u64::from(done.committed);
+            progress.batches += done.admitted.iter().filter(|admitted| **admitted).count() as u64;
+        });
         Ok(done.admitted)
     }
 

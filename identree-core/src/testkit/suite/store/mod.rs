@@ -37,6 +37,7 @@ macro_rules! store_suite {
             of_concurrent_advances_exactly_one_wins
             a_batch_is_all_or_nothing_across_sorts_of_changes
             a_batch_is_judged_by_what_stood_before_it
+            a_batch_names_each_thing_once
             the_journal_keeps_the_order_of_commit
             concurrent_commits_are_journaled_once_each
             an_event_needs_no_change

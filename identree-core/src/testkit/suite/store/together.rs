@@ -38,6 +38,21 @@ pub async fn a_batch_is_judged_by_what_stood_before_it(store: AnyStore) {
     assert!(journal(&store).await.is_empty());
 }
 
+/// A batch with two changes of one question or of one document is a conflict, though each of them fits, and writes nothing.
+pub async fn a_batch_names_each_thing_once(store: AnyStore) {
+    let (first, second) = (fakes::pending(1), fakes::pending(2));
+    commit(&store, opened(1, &first)).await;
+    conflict(&store, opened(2, &second).and(Change::Open(Arc::clone(&second)), None)).await;
+    assert_eq!(read(&store, second.question().id).await, None);
+    let next = fakes::approved(&first, "ben", AT);
+    conflict(&store, advanced(3, &next).and(Change::Forget(first.question().id), None)).await;
+    assert_eq!(read(&store, first.question().id).await.as_deref(), Some(&*first));
+    let key = DocumentKey::new(HOSTS, "web-1.example");
+    conflict(&store, Batch::unrecorded(vec![put(&key, None, b"one", None), put(&key, None, b"two", None)])).await;
+    assert_eq!(read_document(&store, &key, AT).await, None);
+    assert_eq!(journal(&store).await.len(), 1);
+}
+
 /// Events are listed in the order of their commits and, within one, in the order of the batch, byte for byte.
 pub async fn the_journal_keeps_the_order_of_commit(store: AnyStore) {
     let mut expected = Vec::new();
