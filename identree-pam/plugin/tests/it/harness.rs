@@ -31,6 +31,7 @@ fn grant_each(state: &State, seen: &Seen, _: usize) -> Act {
         current_approvals: 1,
         required_approvals: 1,
         answer: Some(state.sign(&answer)),
+        statements: Vec::new(),
     };
     Act::Send(200, serde_json::to_vec(&reply).unwrap())
 }
