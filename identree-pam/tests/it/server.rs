@@ -157,14 +157,28 @@ impl State {
     /// The question that was opened first.
     fn question(&self) -> (Box<dyn Challenge>, Nonce) {
         let seen = self.seen.lock().unwrap();
-        let open = seen.iter().find_map(|s| s.opening.clone()).expect("a question was opened");
+        self.asked(seen.iter().find_map(|s| s.opening.clone()))
+    }
+
+    /// The question that was opened last.
+    fn last(&self) -> (Box<dyn Challenge>, Nonce) {
+        let seen = self.seen.lock().unwrap();
+        self.asked(seen.iter().rev().find_map(|s| s.opening.clone()))
+    }
+
+    fn asked(&self, opening: Option<Opening>) -> (Box<dyn Challenge>, Nonce) {
+        let open = opening.expect("a question was opened");
         let nonce = open.nonce();
         (open.into_challenge(Target::Host(self.host.clone()), vec![]).unwrap(), nonce)
     }
 
     /// The answer to it before it is signed.
     pub(crate) fn answer(&self, decision: Decision) -> Answer {
-        let (question, nonce) = self.question();
+        Self::answer_to(&self.question(), decision)
+    }
+
+    fn answer_to((question, nonce): &(Box<dyn Challenge>, Nonce), decision: Decision) -> Answer {
+        let nonce = *nonce;
         Answer {
             decision,
             challenge: ChallengeId::derive(question.target(), &nonce),
@@ -215,10 +229,13 @@ impl State {
     }
 
     pub(crate) fn reply(&self, status: Status, answer: Option<SignedAnswer>) -> Act {
-        let (question, nonce) = self.question();
+        Self::reply_to(&self.question(), status, answer)
+    }
+
+    fn reply_to((question, nonce): &(Box<dyn Challenge>, Nonce), status: Status, answer: Option<SignedAnswer>) -> Act {
         let reply = Reply {
             v: 1,
-            challenge_id: ChallengeId::derive(question.target(), &nonce),
+            challenge_id: ChallengeId::derive(question.target(), nonce),
             status,
             expires_in: 60,
             user_code: None,
@@ -233,6 +250,12 @@ impl State {
 
     pub(crate) fn pending(&self) -> Act {
         self.reply(Status::Pending, None)
+    }
+
+    /// Settles the question that was opened last.
+    pub(crate) fn settled_last(&self, decision: Decision) -> Act {
+        let last = self.last();
+        Self::reply_to(&last, Status::Approved, Some(self.sign(&Self::answer_to(&last, decision))))
     }
 
     pub(crate) fn settled(&self, decision: Decision) -> Act {
@@ -271,6 +294,7 @@ pub(crate) fn never(state: &State, seen: &Seen, _: usize) -> Act {
 
 fn serve(socket: TcpStream, tls: Arc<rustls::ServerConfig>, address: SocketAddr, state: &State, script: &Script) {
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_nodelay(true).unwrap();
     let mut stream = rustls::StreamOwned::new(rustls::ServerConnection::new(tls).unwrap(), socket);
     while let Some((seen, trusted)) = receive(&mut stream, address, state) {
         let nth = {

@@ -4,6 +4,7 @@
 
 mod gate;
 mod glass;
+mod guest;
 mod place;
 #[path = "../../../tests/e2e/sandbox.rs"]
 #[expect(dead_code, reason = "shared with the helper's tests, which use more of it")]
