@@ -10,6 +10,7 @@ mod codes;
 mod ffi;
 mod handle;
 mod options;
+mod plugin;
 mod terminal;
 
 use core::ffi::{c_char, c_int};
@@ -109,9 +110,17 @@ fn ask(handle: &Handle, phase: Phase, silent: bool, arguments: &[String]) -> c_i
             return ffi::SERVICE_ERR;
         }
     };
+    let sudo = items.as_ref().is_ok_and(|items| items.program == Program::Sudo);
+    // Not PAM_IGNORE: with nothing else in the stack libpam takes that for a no. The plugin asks before anything runs.
+    if sudo && plugin::asks() {
+        if options.debug {
+            handle.log(ffi::LOG_DEBUG, "the approval plugin asks in this process");
+        }
+        return ffi::SUCCESS;
+    }
     // sudo says so at every call, and the question is no chatter there: without it nobody could approve. Who else says so
     // would have it asked unseen, so it is not asked.
-    if silent && !items.as_ref().is_ok_and(|items| items.program == Program::Sudo) {
+    if silent && !sudo {
         handle.log(ffi::LOG_ERR, "refused: the program wants nothing shown (PAM_SILENT), and nobody approves unseen");
         return ffi::AUTHINFO_UNAVAIL;
     }

@@ -6,6 +6,7 @@ mod gate;
 mod glass;
 mod guest;
 mod place;
+mod plugin;
 #[path = "../../../tests/e2e/sandbox.rs"]
 #[expect(dead_code, reason = "shared with the helper's tests, which use more of it")]
 mod sandbox;

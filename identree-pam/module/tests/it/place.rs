@@ -7,10 +7,15 @@ use crate::server::Server;
 
 /// The shared object of this build, beside the test's own program.
 pub(crate) fn module() -> PathBuf {
+    beside("libpam_identree.so")
+}
+
+/// A file that was built with the test.
+pub(crate) fn beside(name: &str) -> PathBuf {
     let deps = std::env::current_exe().unwrap().parent().unwrap().to_owned();
-    let module = deps.join("libpam_identree.so");
-    assert!(module.exists(), "{} is built with this test", module.display());
-    module
+    let file = deps.join(name);
+    assert!(file.exists(), "{} is built with this test", file.display());
+    file
 }
 
 /// The lines of `protocol.md` section 4 with the module, each of them droppable.
