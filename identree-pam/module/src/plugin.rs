@@ -21,7 +21,7 @@ pub(crate) fn asks() -> bool {
     else {
         return false;
     };
-    is_mapped(&String::from_utf8_lossy(&maps), PLUGIN, device(file.dev()), file.ino())
+    is_mapped(&String::from_utf8_lossy(&maps), PLUGIN, &device(file.dev()), file.ino())
 }
 
 /// As `/proc/self/maps` writes it: `fe:01`.
@@ -31,14 +31,14 @@ fn device(dev: u64) -> String {
 
 /// Whether a line of `maps` (`proc_pid_maps(5)`) is code of that file: `address perms offset dev inode   path`. A file that
 /// has been removed or replaced since has another inode, and ` (deleted)` behind its path.
-fn is_mapped(maps: &str, path: &str, device: String, inode: u64) -> bool {
+fn is_mapped(maps: &str, path: &str, device: &str, inode: u64) -> bool {
     let inode = inode.to_string();
     maps.lines().any(|line| {
         let mut fields = line.splitn(6, ' ');
         let (_, perms, _) = (fields.next(), fields.next(), fields.next());
         let (dev, ino, name) = (fields.next(), fields.next(), fields.next().map(str::trim_start));
         perms.is_some_and(|perms| perms.contains('x'))
-            && dev == Some(&*device)
+            && dev == Some(device)
             && ino == Some(&*inode)
             && name == Some(path)
     })
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn only_the_very_file_mapped_as_code_counts() {
-        let told = |line: &str| is_mapped(line, PLUGIN, "fe:01".into(), 1234);
+        let told = |line: &str| is_mapped(line, PLUGIN, "fe:01", 1234);
         assert!(told(LINE) && told(&format!("00400000-00401000 r--p 00000000 fe:01 9 /usr/bin/sudo\n{LINE}\n")));
         for other in [
             LINE.replace("r-xp", "r--p"),
@@ -72,7 +72,7 @@ mod tests {
     fn what_this_process_has_mapped_is_found_as_the_kernel_writes_it() {
         let exe = fs::read_link("/proc/self/exe").unwrap();
         let (file, maps) = (fs::metadata(&exe).unwrap(), fs::read_to_string("/proc/self/maps").unwrap());
-        assert!(is_mapped(&maps, exe.to_str().unwrap(), device(file.dev()), file.ino()));
+        assert!(is_mapped(&maps, exe.to_str().unwrap(), &device(file.dev()), file.ino()));
         assert!(!asks(), "a test is no sudo");
     }
 }
