@@ -12,7 +12,8 @@ use crate::ffi;
 /// In *auth*: a no that stands is `PAM_MAXTRIES`, so that sshd does not try again; sudo tries `passwd_tries` times whatever
 /// the code (each further try is refused at once). What is broken is `PAM_AUTHINFO_UNAVAIL` (the server) or
 /// `PAM_SERVICE_ERR` (this host), what was interrupted `PAM_ABORT`; at the latter two sudo stops at once. In *account* a no
-/// is `PAM_PERM_DENIED`.
+/// is `PAM_PERM_DENIED`. What is left to sudo's plugin is no `PAM_IGNORE`: with nothing else in the stack libpam takes that
+/// for a no.
 pub(crate) fn code(phase: Phase, verdict: &Verdict) -> c_int {
     let no = |auth| match phase {
         Phase::Auth => auth,

@@ -10,7 +10,6 @@ mod codes;
 mod ffi;
 mod handle;
 mod options;
-mod plugin;
 mod terminal;
 
 use core::ffi::{c_char, c_int};
@@ -111,13 +110,6 @@ fn ask(handle: &Handle, phase: Phase, silent: bool, arguments: &[String]) -> c_i
         }
     };
     let sudo = items.as_ref().is_ok_and(|items| items.program == Program::Sudo);
-    // Not PAM_IGNORE: with nothing else in the stack libpam takes that for a no. The plugin asks before anything runs.
-    if sudo && plugin::asks() {
-        if options.debug {
-            handle.log(ffi::LOG_DEBUG, "the approval plugin asks in this process");
-        }
-        return ffi::SUCCESS;
-    }
     // sudo says so at every call, and the question is no chatter there: without it nobody could approve. Who else says so
     // would have it asked unseen, so it is not asked.
     if silent && !sudo {

@@ -111,7 +111,7 @@ pub(crate) fn read(path: &Path, owner: u32, confidence: Confidence, max: u64) ->
 ///
 /// # Errors
 /// [`FileError`] names what is wrong and the command to run.
-pub fn trusted_program(path: &Path) -> Result<(), FileError> {
+pub(crate) fn trusted_program(path: &Path) -> Result<(), FileError> {
     let failed = |cause| FileError::Read { path: path.to_owned(), cause };
     if let Some(folder) = path.parent() {
         check(folder, &stat(folder).map_err(failed)?, 0, FileType::Directory, 0o022)?;

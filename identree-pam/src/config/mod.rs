@@ -19,8 +19,8 @@ use identree_core::wire::settings::ClientSettings;
 use zeroize::Zeroizing;
 
 pub(crate) use self::credential::{KEY_FILE, SECRET, read_key};
-pub(crate) use self::file::read as read_file;
-pub use self::file::{Confidence, FileError, trusted_program};
+pub use self::file::{Confidence, FileError};
+pub(crate) use self::file::{read as read_file, trusted_program};
 use self::state::State;
 pub use self::url::{ServerUrl, UrlError};
 use crate::text::Language;
