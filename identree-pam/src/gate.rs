@@ -16,7 +16,8 @@ use crate::question::Question;
 use crate::terminal::Terminal;
 use crate::text::{Language, Notice};
 use crate::transport::Watch;
-use crate::verdict::Verdict;
+use crate::verdict::{NotAsked, Verdict};
+use crate::why;
 
 /// Where things are and whose they must be.
 #[derive(Debug, Clone, Copy)]
@@ -27,8 +28,22 @@ pub struct Place<'a> {
     pub claims: &'a Path,
     /// Who must own both.
     pub owner: u32,
+    /// Whether the person is asked why.
+    pub reason: Reason,
     /// The helper's program, which resolves names in a process of its own ([`crate::transport::RESOLVE`]).
     pub resolver: &'a Path,
+}
+
+/// Whether the person is asked why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reason {
+    /// Only what the caller's SUDO_REASON says is passed on.
+    #[default]
+    Stated,
+    /// They may say why.
+    Ask,
+    /// They must.
+    Required,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +71,25 @@ impl Facts {
             Program::Sudo | Program::Su => Self::Sudo(collect(pam, caller)?),
             Program::Login(kind) => Self::Login(login(pam, kind)?),
         })
+    }
+
+    /// With what the person typed; what they stated before they were asked counts first.
+    fn because(mut self, typed: Option<&String>) -> Self {
+        let reason = match &mut self {
+            Self::Sudo(facts) => &mut facts.reason,
+            Self::Login(facts) => &mut facts.reason,
+        };
+        if reason.is_none() {
+            *reason = typed.cloned();
+        }
+        self
+    }
+
+    fn is_explained(&self) -> bool {
+        match self {
+            Self::Sudo(facts) => facts.reason.is_some(),
+            Self::Login(facts) => facts.reason.is_some(),
+        }
     }
 
     const fn question(&self) -> Question<'_> {
@@ -99,7 +133,6 @@ fn try_gate(
     }
     let config = Config { resolver: place.resolver.to_owned(), ..Config::load(place.config, place.owner)? };
     let facts = Facts::of(&pam, caller)?;
-    let question = facts.question();
     let claims = Claims::open(place.claims, place.owner)?;
     let claimed = match claims.begin(caller, phase, config.timeout + USABLE_AFTER)? {
         Step::Refuse(code) => {
@@ -107,8 +140,23 @@ fn try_gate(
             show(terminal, config.language, Notice::Verdict(&verdict));
             return Ok(verdict);
         }
-        Step::Claim(record) => (prove_again(&config, question, &claims, caller, &record, terminal), record),
-        Step::Ask(record) => {
+        Step::Claim(record) => {
+            let facts = facts.because(record.reason.as_ref());
+            (prove_again(&config, facts.question(), &claims, caller, &record, terminal), record)
+        }
+        Step::Ask(mut record) => {
+            if place.reason != Reason::Stated && !facts.is_explained() && record.reason.is_none() {
+                record.reason = why::ask(config.language, terminal);
+                if record.reason.is_some() {
+                    claims.state(caller, &record)?;
+                } else if place.reason == Reason::Required {
+                    let verdict = Verdict::NotAsked(NotAsked::NoReason);
+                    show(terminal, config.language, Notice::Verdict(&verdict));
+                    return Ok(verdict);
+                }
+            }
+            let facts = facts.because(record.reason.as_ref());
+            let question = facts.question();
             let mut watch = Watch::default().caller(caller.pid).signals().map_err(GateError::Signals)?;
             if let Some(tty) = &pam.tty {
                 watch = watch.terminal(tty);

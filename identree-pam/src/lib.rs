@@ -27,13 +27,14 @@ mod text;
 pub mod transport;
 pub mod trial;
 mod verdict;
+mod why;
 
 pub use self::approval::{Process, approve};
 pub use self::ask::{ask, drive};
 pub use self::check::check;
 pub use self::config::Config;
 pub use self::flow::Flow;
-pub use self::gate::{Place, gate};
+pub use self::gate::{Place, Reason, gate};
 pub use self::qr::Canvas;
 pub use self::question::Question;
 pub use self::terminal::{Echo, Terminal};

@@ -25,6 +25,8 @@ pub enum NotAsked {
     ServerFull,
     /// The user was denied too often on this host; may ask again after that many seconds.
     CoolDown(Option<u32>),
+    /// This host wants a reason for each question, and none was given.
+    NoReason,
     /// The host sends too many requests; may go on after that many seconds.
     TooFast(Option<u32>),
 }

@@ -121,6 +121,7 @@ fn ask(handle: &Handle, phase: Phase, silent: bool, arguments: &[String]) -> c_i
         config: &options.config,
         claims: Path::new(claims::DIRECTORY),
         owner: 0,
+        reason: options.reason,
         resolver: Path::new(RESOLVER),
     };
     let verdict = gate(phase, items, std::process::id(), place, &mut terminal);

@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 
 use identree_core::text::visible;
-use identree_pam::config;
+use identree_pam::{Reason, config};
 
 /// How the module was told to work.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Options {
     /// The host file.
     pub(crate) config: PathBuf,
+    /// Whether the person is asked why.
+    pub(crate) reason: Reason,
     /// Whether each call and its end go to the system's log.
     pub(crate) debug: bool,
 }
@@ -17,11 +19,13 @@ pub(crate) struct Options {
 impl Options {
     /// Reads the arguments. An unknown one is an error with its remedy: a mistyped option must not weaken anything.
     pub(crate) fn parse(arguments: &[String]) -> Result<Self, String> {
-        let mut options = Self { config: config::PATH.into(), debug: false };
+        let mut options = Self { config: config::PATH.into(), reason: Reason::Stated, debug: false };
         for argument in arguments {
             match argument.split_once('=') {
                 Some(("config", path)) if path.starts_with('/') => options.config = path.into(),
                 Some(("config", _)) => return Err("option config= needs an absolute path".into()),
+                Some(("reason", "ask")) => options.reason = Reason::Ask,
+                Some(("reason", "required")) => options.reason = Reason::Required,
                 None if argument == "debug" => options.debug = true,
                 _ => {
                     return Err(format!("unknown option '{}' in the PAM line; see pam_identree(8)", visible(argument)));

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use identree_pam::facts::{PamItems, Phase, each_once};
 use identree_pam::terminal::Stdout;
-use identree_pam::{Canvas, Place, Terminal, claims, config, gate, hygiene, transport};
+use identree_pam::{Canvas, Place, Reason, Terminal, claims, config, gate, hygiene, transport};
 
 const HELP: &str = "\
 identree-pam: asks a person before sudo or su runs; started by pam_exec, see pam_exec(8)
@@ -96,6 +96,7 @@ fn place(config: &Path) -> Place<'_> {
         config,
         claims: Path::new(claims::DIRECTORY),
         owner: rustix::process::geteuid().as_raw(),
+        reason: Reason::Stated,
         resolver: Path::new("/proc/self/exe"),
     }
 }

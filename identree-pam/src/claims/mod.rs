@@ -27,6 +27,8 @@ pub struct Record {
     pub counter: u64,
     /// When the question was asked first.
     pub asked: Moment,
+    /// Why, in the words that the person typed when asked: part of the question in every phase.
+    pub reason: Option<String>,
     /// How it stands.
     pub standing: Standing,
 }
@@ -64,7 +66,7 @@ pub enum Step {
 
 /// Decides what a helper in `phase` does. `usable` is how long after asking an answer may be used at all.
 pub fn begin(kept: Option<Record>, phase: Phase, usable: Duration, now: Moment) -> Step {
-    let ask = |counter| Step::Ask(Record { counter, asked: now, standing: Standing::Asked });
+    let ask = |counter| Step::Ask(Record { counter, asked: now, reason: None, standing: Standing::Asked });
     let Some(record) = kept else { return ask(0) };
     let next = record.counter.saturating_add(1);
     match &record.standing {
@@ -133,6 +135,8 @@ impl Record {
         let mut writer = Writer::new(PURPOSE);
         writer.put_number(self.counter);
         writer.put_number(self.asked.as_millis());
+        writer.put(&[u8::from(self.reason.is_some())]);
+        writer.put_text(self.reason.as_deref().unwrap_or_default());
         match &self.standing {
             Standing::Asked => writer.put_text("asked"),
             Standing::Approved { settled, auth, account, answer } => {
@@ -158,6 +162,12 @@ impl Record {
         let mut reader = Reader::new(bytes, PURPOSE)?;
         let counter = reader.take_number()?;
         let asked = Moment::from_millis(reader.take_number()?);
+        let [stated] = reader.take_array()?;
+        let reason = reader.take_text()?.to_owned();
+        if stated > 1 || (stated == 0 && !reason.is_empty()) {
+            return Err(Malformed);
+        }
+        let reason = (stated == 1).then_some(reason);
         let standing = match reader.take_text()? {
             "asked" => Standing::Asked,
             "approved" => {
@@ -176,11 +186,11 @@ impl Record {
             _ => return Err(Malformed),
         };
         reader.end()?;
-        Ok(Self { counter, asked, standing })
+        Ok(Self { counter, asked, reason, standing })
     }
 }
 
-const PURPOSE: &[u8] = b"identree claim v1";
+const PURPOSE: &[u8] = b"identree claim v2";
 
 #[cfg(test)]
 mod tests;

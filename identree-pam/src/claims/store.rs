@@ -114,6 +114,15 @@ impl Claims {
         Ok(step)
     }
 
+    /// Keeps what the person typed, before anything is asked with it.
+    ///
+    /// # Errors
+    /// [`ClaimsError`]; then nothing is allowed.
+    pub fn state(&self, caller: Caller, record: &Record) -> Result<(), ClaimsError> {
+        let _lock = self.lock()?;
+        self.keep(caller, record)
+    }
+
     /// Keeps how the question ended; whether that end counts.
     ///
     /// # Errors

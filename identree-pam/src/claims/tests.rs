@@ -150,7 +150,8 @@ proptest! {
 
     #[test]
     fn records_round_trip_and_torn_ones_do_not_read(counter in any::<u64>(), asked in any::<u32>(), standing in standing(), keep in any::<prop::sample::Index>()) {
-        let record = Record { counter, asked: at(asked.into()), standing };
+        let reason = (asked % 2 == 0).then(|| "ticket 7".to_owned());
+        let record = Record { counter, asked: at(asked.into()), reason, standing };
         let bytes = record.encode();
         prop_assert_eq!(Record::decode(&bytes), Ok(record));
         prop_assert!(Record::decode(&bytes[..keep.index(bytes.len())]).is_err());

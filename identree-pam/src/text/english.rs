@@ -16,6 +16,12 @@ use crate::verdict::{Interruption, NotAsked, Verdict};
 pub(super) const INSECURE: &str =
     "identree: WARNING: IDENTREE_INSECURE_HTTP is set, this question can be read on the network";
 
+pub(super) const WHY: &str = "Why?";
+pub(super) const NUMBER_OR_WORDS: &str = "Number or other words";
+/// What people usually say.
+pub(super) const REASONS: [&str; 6] = [
+    "routine maintenance", "incident response", "deployment", "debugging", "security investigation", "configuration change",
+];
 pub(super) const PRESS_ENTER: &str = "  Press Enter when it is approved: ";
 
 pub(super) fn question(
@@ -112,6 +118,9 @@ fn not_asked(why: NotAsked) -> String {
         NotAsked::HostFull => "too many questions of this host wait already; try again in a moment".into(),
         NotAsked::ServerFull => "too many questions wait at the server already; try again in a moment".into(),
         NotAsked::CoolDown(secs) => format!("your last questions here were denied; try again {}", again(secs)),
+        NotAsked::NoReason => {
+            "this host wants a reason: answer the prompt, or run the command with SUDO_REASON='...' in front".into()
+        }
         NotAsked::TooFast(secs) => format!("this host asks too often; try again {}", again(secs)),
     }
 }

@@ -16,6 +16,12 @@ use crate::verdict::{Interruption, NotAsked, Verdict};
 pub(super) const INSECURE: &str =
     "identree: WARNUNG: IDENTREE_INSECURE_HTTP ist gesetzt, diese Frage kann im Netz mitgelesen werden";
 
+pub(super) const WHY: &str = "Warum?";
+pub(super) const NUMBER_OR_WORDS: &str = "Zahl oder andere Worte";
+/// What people usually say.
+pub(super) const REASONS: [&str; 6] = [
+    "Wartung", "Störung", "Einspielen einer neuen Version", "Fehlersuche", "Sicherheitsuntersuchung", "Änderung der Konfiguration",
+];
 pub(super) const PRESS_ENTER: &str = "  Nach der Genehmigung die Eingabetaste drücken: ";
 
 pub(super) fn question(
@@ -123,6 +129,9 @@ fn not_asked(why: NotAsked) -> String {
         NotAsked::ServerFull => "auf dem Server warten schon zu viele Fragen; gleich noch einmal versuchen".into(),
         NotAsked::CoolDown(secs) => {
             format!("Ihre letzten Fragen hier wurden abgelehnt; {} noch einmal versuchen", again(secs))
+        }
+        NotAsked::NoReason => {
+            "dieser Host will einen Grund wissen: die Frage danach beantworten, oder SUDO_REASON='...' vor den Befehl setzen".into()
         }
         NotAsked::TooFast(secs) => format!("dieser Host fragt zu oft; {} noch einmal versuchen", again(secs)),
     }

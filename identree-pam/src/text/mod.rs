@@ -40,6 +40,30 @@ impl Language {
 }
 
 impl Language {
+    /// The question for a reason.
+    pub(crate) const fn why(self) -> &'static str {
+        match self {
+            Self::English => english::WHY,
+            Self::German => german::WHY,
+        }
+    }
+
+    /// The prompt under the usual reasons.
+    pub(crate) const fn number_or_words(self) -> &'static str {
+        match self {
+            Self::English => english::NUMBER_OR_WORDS,
+            Self::German => german::NUMBER_OR_WORDS,
+        }
+    }
+
+    /// The usual reasons.
+    pub(crate) const fn reasons(self) -> [&'static str; 6] {
+        match self {
+            Self::English => english::REASONS,
+            Self::German => german::REASONS,
+        }
+    }
+
     /// The prompt under a question where nothing is seen without one.
     pub(crate) const fn press_enter(self) -> &'static str {
         match self {

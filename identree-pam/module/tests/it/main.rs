@@ -7,6 +7,7 @@ mod glass;
 mod guest;
 mod place;
 mod plugin;
+mod reason;
 #[path = "../../../tests/e2e/sandbox.rs"]
 #[expect(dead_code, reason = "shared with the helper's tests, which use more of it")]
 mod sandbox;

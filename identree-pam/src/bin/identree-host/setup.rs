@@ -8,7 +8,7 @@ use identree_pam::setup::plan::{Places, Wish};
 use identree_pam::setup::{Done as Outcome, Password, Setup};
 use identree_pam::terminal::{Stdout, Terminal as _};
 use identree_pam::trial::Account;
-use identree_pam::{Config, Place, claims};
+use identree_pam::{Config, Place, Reason, claims};
 use nix::unistd::User;
 use rustix::process::{Signal, getpid, kill_process};
 
@@ -61,7 +61,13 @@ pub(crate) fn run(arguments: &Arguments) -> Done {
 fn ready(arguments: &Arguments, setup: &Setup<'_>) -> Result<(), Box<dyn std::error::Error>> {
     let resolver = setup.places.libexec.join("identree-pam");
     let place =
-        Place { config: &arguments.config, claims: Path::new(claims::DIRECTORY), owner: 0, resolver: &resolver };
+        Place {
+            config: &arguments.config,
+            claims: Path::new(claims::DIRECTORY),
+            owner: 0,
+            reason: Reason::Stated,
+            resolver: &resolver,
+        };
     match identree_pam::check(&place, &mut Stdout) {
         0 => {}
         3 if arguments.without_server => Stdout.say("going on without the server, as asked"),
