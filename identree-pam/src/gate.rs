@@ -37,7 +37,7 @@ pub struct Place<'a> {
 /// Whether the person is asked why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Reason {
-    /// Only what the caller's SUDO_REASON says is passed on.
+    /// Only what the caller's `SUDO_REASON` says is passed on.
     #[default]
     Stated,
     /// They may say why.

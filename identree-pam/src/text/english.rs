@@ -20,7 +20,12 @@ pub(super) const WHY: &str = "Why?";
 pub(super) const NUMBER_OR_WORDS: &str = "Number or other words";
 /// What people usually say.
 pub(super) const REASONS: [&str; 6] = [
-    "routine maintenance", "incident response", "deployment", "debugging", "security investigation", "configuration change",
+    "routine maintenance",
+    "incident response",
+    "deployment",
+    "debugging",
+    "security investigation",
+    "configuration change",
 ];
 pub(super) const PRESS_ENTER: &str = "  Press Enter when it is approved: ";
 

@@ -20,7 +20,12 @@ pub(super) const WHY: &str = "Warum?";
 pub(super) const NUMBER_OR_WORDS: &str = "Zahl oder andere Worte";
 /// What people usually say.
 pub(super) const REASONS: [&str; 6] = [
-    "Wartung", "Störung", "Einspielen einer neuen Version", "Fehlersuche", "Sicherheitsuntersuchung", "Änderung der Konfiguration",
+    "Wartung",
+    "Störung",
+    "Einspielen einer neuen Version",
+    "Fehlersuche",
+    "Sicherheitsuntersuchung",
+    "Änderung der Konfiguration",
 ];
 pub(super) const PRESS_ENTER: &str = "  Nach der Genehmigung die Eingabetaste drücken: ";
 

@@ -12,7 +12,7 @@ const HOME: &str = "/usr/libexec/identree/sudo_identree.so";
 fn sudo(server: &Server, loaded: &str, mode: &str, line: &str) -> Option<(i32, String)> {
     let options = config(server);
     let sandbox = Sandbox::with_pam(&stack(&options).join("\n"), "NOPASSWD: ALL")?;
-    sandbox.put("sudo.conf", &loaded.replace("OPTIONS", &options), 0o644);
+    sandbox.put("sudo.conf", loaded.replace("OPTIONS", &options), 0o644);
     let plugin = beside("libsudo_identree.so");
     let last = format!(
         "mkdir /run/libexec; mount --bind /usr/libexec /run/libexec; mount -t tmpfs -o mode=0755 tmpfs /usr/libexec; \

@@ -60,14 +60,13 @@ pub(crate) fn run(arguments: &Arguments) -> Done {
 /// What must be right before the gate closes: the host file, the server, and a way back.
 fn ready(arguments: &Arguments, setup: &Setup<'_>) -> Result<(), Box<dyn std::error::Error>> {
     let resolver = setup.places.libexec.join("identree-pam");
-    let place =
-        Place {
-            config: &arguments.config,
-            claims: Path::new(claims::DIRECTORY),
-            owner: 0,
-            reason: Reason::Stated,
-            resolver: &resolver,
-        };
+    let place = Place {
+        config: &arguments.config,
+        claims: Path::new(claims::DIRECTORY),
+        owner: 0,
+        reason: Reason::Stated,
+        resolver: &resolver,
+    };
     match identree_pam::check(&place, &mut Stdout) {
         0 => {}
         3 if arguments.without_server => Stdout.say("going on without the server, as asked"),
