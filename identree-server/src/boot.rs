@@ -235,7 +235,7 @@ impl Server {
                 provider: Arc::clone(&provider),
                 people,
             },
-            web: Web { engine: engine.clone(), provider: Arc::clone(&provider), events },
+            web: Web { engine: engine.clone(), provider: Arc::clone(&provider), events, hosts: hosts.clone() },
             health: Health { engine: engine.clone(), provider: Arc::clone(&provider), hosts: hosts.clone(), insecure },
             csrf: Csrf { origins: Arc::new([external_url.origin().ascii_serialization()]), clock },
             headers: SecurityHeaders { https },

@@ -14,6 +14,7 @@ pub mod devidp;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod heartbeats;
 pub mod hosts;
 pub mod layer;
 pub mod listen;

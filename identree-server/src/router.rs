@@ -51,9 +51,9 @@ pub struct Rooms {
 /// | routes | outermost layer … innermost |
 /// |---|---|
 /// | all | `Framing` → `client_ip` → trace (request id, counting) |
-/// | `/`, `/approve/{code}`, `/api/challenges/…`, assets; `/sessions/login`, `/callback`, `/signout` | headers → language → `sign_in` → `rate_limit` → csrf |
+/// | `/`, `/hosts`, `/approve/{code}`, `/api/challenges/…`, assets; `/sessions/login`, `/callback`, `/signout` | headers → language → `sign_in` → `rate_limit` → csrf |
 /// | `/language` | headers → language → `sign_in` → `rate_limit` → `same_origin` |
-/// | `/api/challenge…`, `/api/host/…` | `host_auth` → `rate_limit`, no more: ten thousand waiting requests rest there |
+/// | `/api/challenge…`, `/api/host/…`, `/api/agent/heartbeat` | `host_auth` → `rate_limit`, no more: ten thousand waiting requests rest there |
 /// | `/api/enroll`, which looks at its token and counts by itself | none |
 /// | `/livez`, `/readyz`, `/healthz`; `/metrics`, which looks at its token itself | none |
 ///

@@ -4,6 +4,7 @@ mod doctor;
 mod host;
 mod sandbox;
 mod setup;
+mod standing;
 
 use identree_core::grant::Decision;
 

@@ -23,7 +23,7 @@ pub(super) fn host(server: &Server) -> Option<Host> {
 }
 
 /// A port of loopback where nobody listens.
-fn nowhere() -> u16 {
+pub(super) fn nowhere() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 

@@ -359,7 +359,8 @@ fn receive(stream: &mut impl Read, address: SocketAddr, state: &State) -> Option
     } else {
         Ok(())
     };
-    let opening = (method == "POST").then(|| Opening::parse(&body).unwrap());
+    let opens = (method, target) == ("POST", identree_core::wire::v1::CHALLENGES);
+    let opening = opens.then(|| Opening::parse(&body).unwrap());
     let question = match &opening {
         Some(Opening::Sudo(request)) => Some((**request).clone()),
         _ => None,

@@ -8,11 +8,13 @@
 //! | `POST /api/enroll` | whoever knows a token | makes a host's own key known |
 //! | `POST /api/host/key` | a host | replaces its own key |
 //! | `GET /api/host/keys` | a host | hears of new decision keys |
+//! | `POST /api/agent/heartbeat` | a host | says how its gate stands |
 
 mod challenge;
 mod enroll;
 mod error;
 pub mod health;
+mod heartbeat;
 pub mod metrics;
 mod waits;
 
@@ -24,6 +26,7 @@ use axum::routing::{get, post};
 pub use self::challenge::HostApi;
 pub use self::enroll::EnrolApi;
 pub use self::error::Problem;
+pub use self::heartbeat::HeartbeatApi;
 pub use self::waits::Waits;
 
 /// The host API, for the server to put behind a proof of the host.
@@ -32,7 +35,13 @@ pub fn hosts(api: HostApi, enrol: EnrolApi) -> Router {
     let own = Router::new()
         .route("/api/host/key", post(enroll::replace_key).fallback(wrong_method))
         .route("/api/host/keys", get(enroll::keys).fallback(wrong_method))
-        .with_state(enrol);
+        .with_state(enrol.clone());
+    let beats = HeartbeatApi { heartbeats: enrol.hosts.heartbeats(), clock: enrol.clock };
+    let own = own.merge(
+        Router::new()
+            .route("/api/agent/heartbeat", post(heartbeat::heartbeat).fallback(wrong_method))
+            .with_state(Arc::new(beats)),
+    );
     Router::new()
         .route("/api/challenge", post(challenge::open).fallback(wrong_method))
         .route("/api/challenge/{id}", get(challenge::wait).delete(challenge::cancel).fallback(wrong_method))

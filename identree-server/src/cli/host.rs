@@ -8,6 +8,7 @@ use identree_core::enrol::Token;
 use identree_core::grant::Signer as _;
 use identree_core::id::{HostName, UserName};
 use identree_core::rng::OsEntropy;
+use identree_core::text::visible;
 use identree_core::wire::settings::ClientSettings;
 
 use super::Done;
@@ -117,8 +118,7 @@ pub(super) async fn run(verb: HostVerb) -> Done {
             return Ok(());
         }
         HostVerb::ListHosts => {
-            list(&hosts);
-            return Ok(());
+            return list(&hosts).await;
         }
     };
     print(&settings, &name, given)
@@ -161,7 +161,8 @@ fn tell(text: &str) {
 }
 
 #[expect(clippy::print_stdout, reason = "the list is what the verb is for")]
-fn list(hosts: &Hosts) {
+async fn list(hosts: &Hosts) -> Done {
+    let statuses = hosts.heartbeats().statuses().await?;
     for (name, host) in hosts.list() {
         let users = host
             .users
@@ -170,8 +171,19 @@ fn list(hosts: &Hosts) {
         let credential = host.credential.as_str();
         let token = host.invitation.map(|open| format!("  token-until={}", open.expires_at)).unwrap_or_default();
         let added = &host.added_at.to_string()[..10];
-        println!("{name}  credential={credential}  users={users}{group}  registered={added}{token}");
+        let status = statuses.iter().find(|status| status.name == name);
+        let level = status.map_or("", |status| status.level.as_str());
+        let seen = status.and_then(|status| status.beat.as_ref()).map(|beat| format!("  seen={}", beat.received_at));
+        let seen = seen.unwrap_or_default();
+        println!(
+            "{name}  credential={credential}  users={users}{group}  registered={added}{token}  status={level}{seen}"
+        );
+        for finding in status.iter().flat_map(|status| &status.findings) {
+            // A host chose the names of its services.
+            println!("    {}", visible(&finding.to_string()));
+        }
     }
+    Ok(())
 }
 
 fn users_of(text: &str) -> Result<Option<Vec<UserName>>, Box<dyn std::error::Error>> {

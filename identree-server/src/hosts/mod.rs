@@ -23,6 +23,7 @@ use identree_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use self::enrol::{EnrolRefusal, Revoke};
+use crate::heartbeats::Heartbeats;
 use crate::parts::Parts;
 
 const HOSTS: Collection = Collection("hosts");
@@ -185,6 +186,11 @@ impl Hosts {
     /// A registered host, from memory.
     pub fn find(&self, name: &HostName) -> Option<Host> {
         self.known.load().hosts.get(name).and_then(Kept::registered).cloned()
+    }
+
+    /// What the hosts said of themselves.
+    pub fn heartbeats(&self) -> Heartbeats {
+        Heartbeats::new(self.parts.clone(), self.clone())
     }
 
     /// How many hosts are registered, as last read.

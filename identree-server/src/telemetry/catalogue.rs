@@ -135,6 +135,11 @@ pub const CATALOGUE: &[Metric] = &[
         "Requests of hosts that were refused: their credential does not hold, or their clock is off.",
     ),
     counter(
+        "identree_heartbeats_total",
+        &[label("status", &["green", "amber", "red"])],
+        "Heartbeats of hosts, by how the host stands.",
+    ),
+    counter(
         "identree_sign_ins_total",
         &[label("result", &["ok", "failed"])],
         "Sign-ins that the identity provider answered.",

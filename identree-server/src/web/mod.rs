@@ -29,11 +29,12 @@ use identree_core::id::ChallengeId;
 use serde::Deserialize;
 
 use self::events::Events;
-use self::page::{Frame, ListPage, Objection, QuestionPage, ResultPage, WelcomePage, show};
+use self::page::{Frame, HostsPage, ListPage, Objection, QuestionPage, ResultPage, WelcomePage, show};
 pub(crate) use self::problem::Detail;
 pub use self::problem::Problem;
 pub use self::text::Language;
 use self::view::Viewer;
+use crate::hosts::Hosts;
 use crate::layer::sign_in::{NotSignedIn, SignedIn};
 use crate::login::Provider;
 
@@ -49,6 +50,8 @@ pub struct Web {
     pub provider: Arc<Provider>,
     /// What open lists are told.
     pub events: Events,
+    /// The hosts and how they stand.
+    pub hosts: Hosts,
 }
 
 /// The routes of the pages.
@@ -57,6 +60,7 @@ pub fn routes(web: Web) -> Router {
         .route("/", get(home))
         .route("/state", get(live::list_state))
         .route("/api/events", get(events::events))
+        .route("/hosts", get(hosts))
         .route("/approve/{code}", get(question))
         .route("/approve/{code}/state", get(live::question_state))
         .route("/api/challenges/approve", post(approve))
@@ -94,6 +98,26 @@ async fn home(
             show(StatusCode::OK, &ListPage::new(frame, &waiting, &recent, &viewer, events, engine.clock().now()))
         }
         Err(error) => cannot(&error),
+    }
+}
+
+/// How every host stands; for administrators, and for nobody else is there such a page.
+async fn hosts(State(web): State<Arc<Web>>, visit: Visit, headers: HeaderMap) -> Response {
+    let person = &visit.person;
+    let viewer = Viewer::of(&web.engine, &person.actor);
+    if !viewer.admin {
+        let renewal = renewal(&web, &person.actor, "/hosts", &headers);
+        return renewal.unwrap_or_else(|| Problem::not_found().into_response());
+    }
+    match web.hosts.heartbeats().statuses().await {
+        Ok(statuses) => {
+            let frame = Frame::of(&viewer, person.csrf.as_str(), visit.language);
+            show(StatusCode::OK, &HostsPage::new(frame, statuses, web.engine.clock().now()))
+        }
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "cannot serve the page of hosts");
+            Problem::unavailable().into_response()
+        }
     }
 }
 

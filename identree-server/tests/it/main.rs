@@ -11,6 +11,7 @@ mod enroll;
 mod enrolment;
 mod events;
 mod health;
+mod heartbeat;
 mod host_api;
 mod limits;
 mod listen;
@@ -196,7 +197,7 @@ impl Rig {
                 provider: Arc::clone(&provider),
                 people: Arc::clone(&people),
             },
-            web: Web { engine: engine.clone(), provider: Arc::clone(&provider), events },
+            web: Web { engine: engine.clone(), provider: Arc::clone(&provider), events, hosts: hosts.clone() },
             health: Health { engine: engine.clone(), provider, hosts: hosts.clone(), insecure: Arc::new([]) },
             csrf: Csrf { origins: Arc::new([ORIGIN.to_owned()]), clock: Arc::clone(&parts.clock) },
             headers: SecurityHeaders { https: false },

@@ -12,6 +12,8 @@ pub(crate) enum Verb {
     RotateBreakglass,
     VerifyBreakglass,
     Doctor,
+    Status,
+    Heartbeat,
     Help,
     Version,
 }
@@ -62,6 +64,8 @@ impl Arguments {
             Some(Some("rotate-breakglass")) => Verb::RotateBreakglass,
             Some(Some("verify-breakglass")) => Verb::VerifyBreakglass,
             Some(Some("doctor")) => Verb::Doctor,
+            Some(Some("status")) => Verb::Status,
+            Some(Some("heartbeat")) => Verb::Heartbeat,
             Some(Some(other)) => return Err(format!("unknown verb '{}'", identree_core::text::visible(other))),
             Some(None) => return Err("the verb is not text".to_owned()),
         };
@@ -78,7 +82,7 @@ impl Arguments {
                 (Verb::Setup, "--keep-password") => arguments.keep_password = true,
                 (Verb::Setup, "--auditd") => arguments.auditd = true,
                 (Verb::Setup | Verb::Doctor, "--user") => arguments.user = text(value()?)?,
-                (Verb::Doctor, "--json") => arguments.json = true,
+                (Verb::Doctor | Verb::Status, "--json") => arguments.json = true,
                 (Verb::Setup, "--break-glass-hash") => arguments.break_glass_hash = Some(value()?.into()),
                 (Verb::Setup, "--no-break-glass") => arguments.no_break_glass = true,
                 (Verb::Setup, "--without-server") => arguments.without_server = true,

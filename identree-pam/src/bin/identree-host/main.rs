@@ -4,6 +4,7 @@ mod arguments;
 mod doctor;
 mod glass;
 mod setup;
+mod standing;
 mod tty;
 
 use std::path::Path;
@@ -19,6 +20,8 @@ identree: the host side; run by root
 
     identree setup              put the gate into sudo's PAM stacks, tested before and after
     identree setup --remove     take it out again, byte for byte
+    identree status             say how this host stands, and why
+    identree heartbeat          tell the server; for a timer
     identree doctor             try every door to root, and say which ask
     identree rotate-breakglass  make a new break-glass password for this host
     identree verify-breakglass  try a break-glass password
@@ -33,14 +36,14 @@ Options of setup
     --no-break-glass     do without: root can log in otherwise
     --without-server     go on though the server cannot be reached
 
-Options of doctor
-    --user NAME          who tries; default: nobody
+Options of doctor and status
+    --user NAME          who tries (doctor); default: nobody
     --json               for programs
 
     --version, --help
 
 Exit codes: 0 done, 1 not done and nothing changed, 2 wrong arguments;
-doctor: 0 every door asks, 1 one is unknown, 2 one is open";
+doctor: 0 every door asks, 1 one is unknown, 2 one is open; status: 0 green, 1 amber, 2 red";
 
 fn main() -> ExitCode {
     let mut given = std::env::args_os().skip(1).peekable();
@@ -64,6 +67,8 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Verb::Setup => as_root().and_then(|()| setup::run(&arguments)),
+        Verb::Status => as_root().and_then(|()| standing::status(&arguments)),
+        Verb::Heartbeat => as_root().and_then(|()| standing::heartbeat(&arguments)),
         Verb::Doctor => as_root().and_then(|()| doctor::run(&arguments)),
         Verb::RotateBreakglass => as_root().and_then(|()| glass::rotate(&arguments.config)),
         Verb::VerifyBreakglass => as_root().and_then(|()| glass::verify(&arguments.config)),

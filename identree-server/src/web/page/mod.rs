@@ -1,5 +1,6 @@
 //! One file per page: from a record and a viewer to what its template shows.
 
+mod hosts;
 mod list;
 mod question;
 mod result;
@@ -11,6 +12,7 @@ use askama::Template;
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 
+pub(super) use self::hosts::HostsPage;
 pub(super) use self::list::{ListPage, Recent, Waiting, WelcomePage, fingerprint};
 pub(super) use self::question::{Objection, QuestionPage};
 pub(super) use self::result::ResultPage;

@@ -95,6 +95,9 @@ texts! {
     store_down, stale_form, stale_form_more, bad_form, bad_form_more, too_large, too_large_more, too_slow,
     too_slow_more, too_fast, too_fast_more, unavailable, unavailable_more, try_again,
 
+    hosts, hosts_none, host_seen, host_green, host_amber, host_red, host_no_gate, host_half_gate, host_no_plugin,
+    host_no_break_glass, host_old_break_glass, host_used_break_glass, host_clock_off, host_quiet, host_never,
+
     seconds, minutes, minutes_seconds, hours_minutes, just_now,
 }
 

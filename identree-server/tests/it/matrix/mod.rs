@@ -130,7 +130,7 @@ async fn kept(rig: &Rig) -> Kept {
     let filter = ChallengeFilter { pending: None, requester: None };
     let questions = store.challenges(&filter, Page::first(100)).await.unwrap().items;
     let mut documents = Vec::new();
-    for name in ["hosts", "people", "sign-ins", "web-sessions"] {
+    for name in ["hosts", "heartbeats", "people", "sign-ins", "web-sessions"] {
         for document in store.documents(Collection(name), rig.clock.now(), Page::first(100)).await.unwrap().items {
             // That somebody was there is written down with their session, refused or not.
             let bytes = if name == "web-sessions" { Vec::new() } else { document.bytes };

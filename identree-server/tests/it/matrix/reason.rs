@@ -213,8 +213,10 @@ fn session(reason: Reason) -> bool {
 fn person(route: Route, reason: Reason) -> Result<Refused, &'static str> {
     use Reason as R;
     let one = route.path.contains("{code}");
-    let page = route.path == "/approve/{code}";
+    let hosts = route.path == "/hosts";
+    let page = hosts || route.path == "/approve/{code}";
     match reason {
+        R::Stranger | R::AgedOutAdmin | R::NotAdmin if hosts => Ok(Refused::Status(StatusCode::NOT_FOUND)),
         reason if session(reason) && page => Ok(Refused::ToSignIn),
         reason if session(reason) => Ok(Refused::Status(StatusCode::UNAUTHORIZED)),
         R::Head if page => Ok(Refused::ToSignIn),
