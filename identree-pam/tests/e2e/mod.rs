@@ -1,5 +1,6 @@
 //! Under Debian's real sudo and Linux-PAM, in a mount namespace of its own with its own users, rules and PAM stack.
 
+mod audit;
 mod doctor;
 mod host;
 mod sandbox;

@@ -33,6 +33,22 @@ fn a_host_is_red_without_a_gate_green_with_it_and_amber_after_a_break_glass_use(
     assert!(!output.contains(server.conf().lines().nth(2).unwrap().split('=').nth(1).unwrap()), "no secret: {output}");
 }
 
+#[test]
+fn a_token_is_no_argument_and_in_no_output() {
+    let server = Server::start(|_: &State, _: &Seen, _| problem(403, "this host may not enrol with this token"));
+    let Some(host) = Host::new(&server, None) else { return };
+    let url = server.conf().lines().next().unwrap().split_once('=').unwrap().1.to_owned();
+    let (code, output) = host.root(&format!(
+        "echo not-a-token-of-anybody | $SETUP enroll --server {url}; echo x | $SETUP enroll; $SETUP enroll TOKEN; $SETUP rotate-key"
+    ));
+    assert_eq!(code, 1, "{output}");
+    assert!(output.contains("the token: ") && output.contains("enroll needs --server"), "{output}");
+    assert!(output.contains("unknown option 'TOKEN'"), "{output}");
+    assert!(output.contains("this host proves itself with a secret"), "{output}");
+    assert!(!output.contains("not-a-token-of-anybody"), "{output}");
+    assert!(server.lines().is_empty(), "nothing was sent for what is no token");
+}
+
 /// What the server answers to a heartbeat, with the code and the words of the program.
 fn beats(answer: Act) -> Option<(i32, String, Server)> {
     let answer = std::sync::Mutex::new(Some(answer));

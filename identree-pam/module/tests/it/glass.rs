@@ -10,7 +10,8 @@ use identree_core::secret::Secret;
 use identree_pam::glass::HashFile;
 
 use crate::place::stack;
-use crate::sandbox::{Running, Sandbox};
+use crate::sandbox::{Running, Sandbox, require};
+use crate::screen::Screen;
 use crate::server::{Server, ask_then};
 
 const PASSWORD: &str = "correct-horse-battery-staple-17";
@@ -38,14 +39,16 @@ impl Host {
         Some(Self { sandbox, server, conf })
     }
 
+    /// What root prepares before anybody comes.
+    fn prepared() -> String {
+        let glass = "/var/lib/identree-host/glass";
+        format!("mount -t tmpfs -o mode=0755 tmpfs /var/lib; mkdir -m 700 /var/lib/identree-host {glass}; set +e; ")
+    }
+
     /// A command line of ann's; `after` is what root looks at afterwards.
     fn run(&self, line: &str, after: &str) -> (i32, String) {
         let ann = "setpriv --reuid=64001 --regid=64001 --clear-groups";
-        let glass = "/var/lib/identree-host/glass";
-        let last = format!(
-            "mount -t tmpfs -o mode=0755 tmpfs /var/lib; mkdir -m 700 /var/lib/identree-host {glass}; set +e; \
-             {ann} sh -c \"$1\"; code=$?; {after}; exit $code"
-        );
+        let last = format!("{}{ann} sh -c \"$1\"; code=$?; {after}; exit $code", Self::prepared());
         let running: Running = self.sandbox.start(&last, &format!("exec 2>&1; {line}"));
         running.finish()
     }
@@ -118,4 +121,41 @@ fn a_file_that_others_can_read_opens_nothing_and_says_how_to_mend_it() {
     fs::set_permissions(&hash, fs::Permissions::from_mode(0o644)).unwrap();
     let (code, output) = host.run(&format!("printf '{PASSWORD}\\n' | sudo -S whoami"), USED);
     assert!(code != 0 && output.contains("chmod 0600") && !output.contains("\nroot"), "{output}");
+}
+
+#[test]
+fn at_a_terminal_it_is_asked_for_and_not_shown() {
+    let Some(host) = Host::new("") else { return };
+    let ann = "setpriv --reuid=64001 --regid=64001 --clear-groups";
+    let last = format!("{}exec {ann} script -qec 'sudo whoami' /dev/null", Host::prepared());
+    let mut screen = Screen::of(host.sandbox.command(&last, ""));
+    screen.wait_for("Break-glass password of this host");
+    screen.keys(&format!("{PASSWORD}\n"));
+    let (code, shown) = screen.finish();
+    assert_eq!(code, 0, "{shown}");
+    assert!(shown.contains("its use is recorded") && shown.trim_end().ends_with("root"), "{shown}");
+    assert!(!shown.contains(PASSWORD), "{shown}");
+}
+
+#[test]
+fn a_new_password_is_shown_once_and_must_be_typed_back() {
+    let Some(host) = Host::new("") else { return };
+    let program = crate::place::module().parent().unwrap().parent().unwrap().join("identree-host");
+    if !require("identree-host (cargo build -p identree-pam)", program.exists()) {
+        return;
+    }
+    let line = format!("{} rotate-breakglass --config {}", program.display(), host.conf.display());
+    let hash = host.server.folder.path().join("hash");
+    let before = fs::read(&hash).unwrap();
+    for right in [false, true] {
+        let last = format!("{}exec script -qec '{line}' /dev/null", Host::prepared());
+        let mut screen = Screen::of(host.sandbox.command(&last, ""));
+        let shown = screen.wait_for("Type it once to go on: ").replace('\r', "");
+        let password = shown.lines().find_map(|line| line.strip_prefix("    ")).unwrap().to_owned();
+        assert_eq!(password.len(), 24, "{shown}");
+        screen.keys(&format!("{}\n", if right { &password } else { "something else" }));
+        let (code, shown) = screen.finish();
+        assert_eq!((code == 0, fs::read(&hash).unwrap() != before), (right, right), "{shown}");
+        assert_eq!(shown.matches(&password).count(), 1, "typed without an echo: {shown}");
+    }
 }

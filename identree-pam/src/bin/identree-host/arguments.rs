@@ -14,6 +14,8 @@ pub(crate) enum Verb {
     Doctor,
     Status,
     Heartbeat,
+    Enroll,
+    RotateKey,
     Help,
     Version,
 }
@@ -24,6 +26,10 @@ pub(crate) enum Verb {
 pub(crate) struct Arguments {
     pub(crate) verb: Verb,
     pub(crate) config: PathBuf,
+    /// Where to enrol.
+    pub(crate) server: Option<String>,
+    /// The authority that signed the server's certificate.
+    pub(crate) ca: Option<PathBuf>,
     pub(crate) services: Vec<String>,
     pub(crate) remove: bool,
     pub(crate) dry_run: bool,
@@ -44,6 +50,8 @@ impl Arguments {
         let mut arguments = Self {
             verb: Verb::Help,
             config: config::PATH.into(),
+            server: None,
+            ca: None,
             services: Vec::new(),
             remove: false,
             dry_run: false,
@@ -66,6 +74,8 @@ impl Arguments {
             Some(Some("doctor")) => Verb::Doctor,
             Some(Some("status")) => Verb::Status,
             Some(Some("heartbeat")) => Verb::Heartbeat,
+            Some(Some("enroll")) => Verb::Enroll,
+            Some(Some("rotate-key")) => Verb::RotateKey,
             Some(Some(other)) => return Err(format!("unknown verb '{}'", identree_core::text::visible(other))),
             Some(None) => return Err("the verb is not text".to_owned()),
         };
@@ -76,6 +86,8 @@ impl Arguments {
             match (arguments.verb, &*option) {
                 (_, "--help" | "-h") => arguments.verb = Verb::Help,
                 (_, "--config") => arguments.config = value()?.into(),
+                (Verb::Enroll, "--server") => arguments.server = Some(text(value()?)?),
+                (Verb::Enroll, "--ca") => arguments.ca = Some(value()?.into()),
                 (Verb::Setup, "--service") => arguments.services.push(text(value()?)?),
                 (Verb::Setup, "--remove") => arguments.remove = true,
                 (Verb::Setup, "--dry-run") => arguments.dry_run = true,
@@ -111,7 +123,14 @@ mod tests {
         assert_eq!((setup.verb, setup.services), (Verb::Setup, vec!["su".to_owned(), "sudo".to_owned()]));
         assert!(setup.dry_run && !setup.remove && setup.break_glass_hash == Some("-".into()));
         assert_eq!(Arguments::parse(std::iter::empty()).unwrap().verb, Verb::Help);
-        for wrong in ["sudo", "setup --fast", "verify-breakglass --dry-run", "setup --service", "setup --abort-at x"] {
+        for wrong in [
+            "sudo",
+            "setup --fast",
+            "verify-breakglass --dry-run",
+            "setup --service",
+            "setup --abort-at x",
+            "setup --ca x",
+        ] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod doctor;
+mod enroll;
 mod glass;
 mod setup;
 mod standing;
@@ -18,6 +19,8 @@ use self::arguments::{Arguments, Verb};
 const HELP: &str = "\
 identree: the host side; run by root
 
+    identree enroll             make a key for this host and have the server know it
+    identree rotate-key         replace that key
     identree setup              put the gate into sudo's PAM stacks, tested before and after
     identree setup --remove     take it out again, byte for byte
     identree status             say how this host stands, and why
@@ -25,6 +28,10 @@ identree: the host side; run by root
     identree doctor             try every door to root, and say which ask
     identree rotate-breakglass  make a new break-glass password for this host
     identree verify-breakglass  try a break-glass password
+
+Options of enroll (the token is asked for, or one line of standard input)
+    --server URL         https://… of the server
+    --ca FILE            the authority that signed its certificate, if the system does not know it
 
 Options of setup
     --dry-run            print what would change and change nothing
@@ -67,6 +74,8 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Verb::Setup => as_root().and_then(|()| setup::run(&arguments)),
+        Verb::Enroll => as_root().and_then(|()| enroll::run(&arguments)),
+        Verb::RotateKey => as_root().and_then(|()| enroll::rotate(&arguments.config)),
         Verb::Status => as_root().and_then(|()| standing::status(&arguments)),
         Verb::Heartbeat => as_root().and_then(|()| standing::heartbeat(&arguments)),
         Verb::Doctor => as_root().and_then(|()| doctor::run(&arguments)),
