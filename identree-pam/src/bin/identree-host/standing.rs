@@ -8,7 +8,7 @@ use identree_core::wire::heartbeat::Level;
 use identree_pam::heartbeat::{Here, collect, send};
 use identree_pam::setup::plan::Places;
 use identree_pam::terminal::{Stdout, Terminal as _};
-use identree_pam::{Config, Place, claims, glass};
+use identree_pam::{Config, Place, Reason, claims, glass};
 
 use crate::Done;
 use crate::arguments::Arguments;
@@ -40,7 +40,10 @@ pub(crate) fn status(arguments: &Arguments) -> Done {
             let mut told = Told::default();
             let resolver = places.libexec.join("identree-pam");
             let (config, claims) = (&*arguments.config, Path::new(claims::DIRECTORY));
-            let code = identree_pam::check(&Place { config, claims, owner: 0, resolver: &resolver }, &mut told);
+            let code = identree_pam::check(
+                &Place { config, claims, owner: 0, reason: Reason::Stated, resolver: &resolver },
+                &mut told,
+            );
             if code != 0 {
                 // Unreachable shuts the gate, which break-glass opens; what is wrong shuts it for good.
                 let level = if code == 3 { Level::Amber } else { Level::Red };
