@@ -229,10 +229,15 @@ impl State {
     }
 
     pub(crate) fn reply(&self, status: Status, answer: Option<SignedAnswer>) -> Act {
-        Self::reply_to(&self.question(), status, answer)
+        self.reply_to(&self.question(), status, answer)
     }
 
-    fn reply_to((question, nonce): &(Box<dyn Challenge>, Nonce), status: Status, answer: Option<SignedAnswer>) -> Act {
+    fn reply_to(
+        &self,
+        (question, nonce): &(Box<dyn Challenge>, Nonce),
+        status: Status,
+        answer: Option<SignedAnswer>,
+    ) -> Act {
         let reply = Reply {
             v: 1,
             challenge_id: ChallengeId::derive(question.target(), nonce),
@@ -255,7 +260,7 @@ impl State {
     /// Settles the question that was opened last.
     pub(crate) fn settled_last(&self, decision: Decision) -> Act {
         let last = self.last();
-        Self::reply_to(&last, Status::Approved, Some(self.sign(&Self::answer_to(&last, decision))))
+        self.reply_to(&last, Status::Approved, Some(self.sign(&Self::answer_to(&last, decision))))
     }
 
     pub(crate) fn settled(&self, decision: Decision) -> Act {
