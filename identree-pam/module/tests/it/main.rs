@@ -5,6 +5,7 @@
 mod gate;
 mod glass;
 mod guest;
+mod names;
 mod place;
 mod plugin;
 mod reason;

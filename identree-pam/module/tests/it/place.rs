@@ -18,6 +18,13 @@ pub(crate) fn beside(name: &str) -> PathBuf {
     file
 }
 
+/// Shell: an empty `/usr/libexec/identree` of root's, beside what sudo has there.
+pub(crate) const LIBEXEC: &str = "mkdir /run/libexec; mount --bind /usr/libexec /run/libexec; \
+    mount -t tmpfs -o mode=0755 tmpfs /usr/libexec; cp -a /run/libexec/sudo /usr/libexec/; mkdir -m 755 /usr/libexec/identree";
+
+/// Shell: `$1` as ann, in a session of its own.
+pub(crate) const AS_ANN: &str = "exec setpriv --reuid=64001 --regid=64001 --clear-groups setsid --wait sh -c \"$1\"";
+
 /// The lines of `protocol.md` section 4 with the module, each of them droppable.
 pub(crate) fn stack(options: &str) -> Vec<String> {
     let module = module();

@@ -2,7 +2,7 @@
 
 use identree_core::grant::Decision;
 
-use crate::place::{beside, config, stack};
+use crate::place::{AS_ANN, LIBEXEC, beside, config, stack};
 use crate::sandbox::Sandbox;
 use crate::server::Server;
 
@@ -14,12 +14,8 @@ fn sudo(server: &Server, loaded: &str, mode: &str, line: &str) -> Option<(i32, S
     let sandbox = Sandbox::with_pam(&stack(&options).join("\n"), "NOPASSWD: ALL")?;
     sandbox.put("sudo.conf", loaded.replace("OPTIONS", &options), 0o644);
     let plugin = beside("libsudo_identree.so");
-    let last = format!(
-        "mkdir /run/libexec; mount --bind /usr/libexec /run/libexec; mount -t tmpfs -o mode=0755 tmpfs /usr/libexec; \
-         cp -a /run/libexec/sudo /usr/libexec/; mkdir -m 755 /usr/libexec/identree; cp {} {HOME}; chmod {mode} {HOME}; \
-         cp {HOME} /run/copy.so; exec setpriv --reuid=64001 --regid=64001 --clear-groups setsid --wait sh -c \"$1\"",
-        plugin.display()
-    );
+    let last =
+        format!("{LIBEXEC}; cp {} {HOME}; chmod {mode} {HOME}; cp {HOME} /run/copy.so; {AS_ANN}", plugin.display());
     Some(sandbox.start(&last, &format!("exec 2>&1; {line}")).finish())
 }
 
