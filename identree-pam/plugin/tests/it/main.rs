@@ -5,6 +5,7 @@
 
 mod asks;
 mod broken;
+mod glass;
 mod harness;
 mod modes;
 mod place;
