@@ -19,7 +19,7 @@ use identree_pam::clock::now;
 use identree_pam::enrol::{Enrol, EnrolError, Enrolled, enrol};
 use identree_pam::identity::{IdentityError, refresh, replace_key};
 use identree_pam::transport::Watch;
-use identree_pam::{Config, Facts, Place, Terminal, Verdict, ask, check};
+use identree_pam::{Config, Facts, Place, Reason, Terminal, Verdict, ask, check};
 
 use crate::process::{Running, identree, serve, started, verb};
 
@@ -79,6 +79,7 @@ impl Site {
             config: &config,
             claims: Path::new("/nonexistent"),
             owner: owner(),
+            reason: Reason::Stated,
             resolver: Path::new("/proc/self/exe"),
         };
         check(&place, &mut said) == 0
