@@ -23,6 +23,11 @@ struct Sshd {
 impl Sshd {
     /// `None` where there is no OpenSSH.
     fn start(sandbox: Sandbox) -> Option<Self> {
+        Self::with(sandbox, "")
+    }
+
+    /// With this line in its configuration.
+    fn with(sandbox: Sandbox, line: &str) -> Option<Self> {
         let programs = ["/usr/sbin/sshd", "/usr/bin/ssh", "/usr/bin/ssh-keygen"];
         if !programs.iter().all(|program| require(program, Path::new(program).exists())) {
             return None;
@@ -35,7 +40,7 @@ impl Sshd {
         }
         let conf = format!(
             "HostKey {}\nUsePAM yes\nKbdInteractiveAuthentication yes\nPasswordAuthentication no\n\
-             AuthorizedKeysFile {}\nStrictModes no\nPidFile none\nLoginGraceTime 60\nLogLevel VERBOSE\n",
+             AuthorizedKeysFile {}\nStrictModes no\nPidFile none\nLoginGraceTime 60\nLogLevel VERBOSE\n{line}\n",
             path("host").display(),
             path("ann.pub").display()
         );
@@ -115,4 +120,19 @@ fn with_a_key_the_account_phase_asks_unseen() {
         assert_eq!(code == 0, granted, "{output}");
         assert_eq!(output.lines().any(|line| line == "ann"), granted, "{output}");
     }
+}
+
+#[test]
+fn after_a_key_the_question_stands_in_a_prompt() {
+    let server = Server::start(ask_then(Decision::Granted));
+    let methods = "AuthenticationMethods publickey,keyboard-interactive:pam";
+    let Some(sshd) = machine(&server, "ALL").and_then(|sandbox| Sshd::with(sandbox, methods)) else { return };
+    let (code, output) = sshd.ssh("keyboard-interactive").finish();
+    assert!(code != 0 && server.lines().is_empty(), "without the key nothing is asked: {output}");
+    let mut screen = sshd.ssh("publickey,keyboard-interactive");
+    screen.wait_for("Press Enter when it is approved");
+    screen.keys("\n");
+    let (code, output) = screen.finish();
+    assert!(code == 0 && output.lines().any(|line| line == "ann"), "{output}");
+    assert_eq!(server.lines(), ["POST", "GET"], "{output}");
 }
