@@ -2,16 +2,21 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use identree_core::text::visible;
 use identree_core::wire::heartbeat::Level;
 use identree_pam::heartbeat::{Here, collect, send};
+use identree_pam::identity::refresh;
 use identree_pam::setup::plan::Places;
 use identree_pam::terminal::{Stdout, Terminal as _};
 use identree_pam::{Config, Place, Reason, claims, glass};
 
 use crate::Done;
 use crate::arguments::Arguments;
+
+/// How long the server has to tell of new decision keys.
+const KEYS_WITHIN: Duration = Duration::from_secs(10);
 
 /// `heartbeat`: silent when all is well, so that a timer's log is.
 pub(crate) fn heartbeat(arguments: &Arguments) -> Done {
@@ -23,6 +28,8 @@ pub(crate) fn heartbeat(arguments: &Arguments) -> Done {
     if reply.status != Level::Green {
         Stdout.say(&format!("this host is {}; identree status says why", reply.status.as_str()));
     }
+    // A host where nobody asks anything must not miss a new decision key.
+    refresh(&arguments.config, 0, KEYS_WITHIN)?;
     Ok(ExitCode::SUCCESS)
 }
 
