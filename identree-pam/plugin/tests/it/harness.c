@@ -64,12 +64,12 @@ int main(int argc, char **argv) {
     char *settings[] = {"progname=sudo", NULL}, *nothing[] = {NULL};
     static char **user_info, **command_info, **run_argv, **run_envp;
     user_info = list(), command_info = list(), run_argv = list(), run_envp = list();
+    long start = resident(), loaded = 0, first = 0;
     void *object = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
     if (argc < 3 || !object) return fprintf(stderr, "%s\n", dlerror()), 3;
     struct approval_plugin *plugin = dlsym(object, "identree_approval");
     if (!plugin || plugin->type != 4 || plugin->version >> 16 != 1) return 3;
     int calls = atoi(argv[2]), accepted = 0, denied = 0, failed = 0, descriptors = 0, dispositions = 0;
-    long first = 0;
     verbose = calls <= 2;
     for (int at = 0; at < 6; at++) sigaction(watched[at], NULL, &before[at]);
     sigprocmask(SIG_BLOCK, NULL, &mask_before);
@@ -81,6 +81,7 @@ int main(int argc, char **argv) {
         accepted += answer == 1, denied += answer == 0, failed += answer == -1;
         if (verbose && answer != 1) fprintf(stderr, "check: %s\n", why);
         plugin->close();
+        if (!call) loaded = resident() - start;
         /* Once warm. */
         if (call == 20 || calls <= 20) descriptors = entries("/proc/self/fd"), first = resident();
     }
@@ -89,8 +90,8 @@ int main(int argc, char **argv) {
         sigaction(watched[at], NULL, &after);
         dispositions += after.sa_handler != before[at].sa_handler;
     }
-    printf("accepted %d denied %d failed %d descriptors %d threads %d mask %d dispositions %d grown %ld KiB\n", accepted, denied,
+    printf("accepted %d denied %d failed %d descriptors %d threads %d mask %d dispositions %d loaded %ld KiB grown %ld KiB\n", accepted, denied,
         failed, entries("/proc/self/fd") - descriptors, entries("/proc/self/task") - 2, memcmp(&mask_before, &mask_after, 8) != 0,
-        dispositions, resident() - first);
+        dispositions, loaded, resident() - first);
     return 0;
 }
