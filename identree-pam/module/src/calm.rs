@@ -30,3 +30,40 @@ impl Drop for Mask {
         let _ = self.0.thread_set_mask();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use nix::sys::signal::Signal;
+
+    use super::*;
+
+    #[test]
+    fn a_panic_is_told_to_nobody_and_the_hook_is_put_back() {
+        let told = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&told);
+        let before = take_hook();
+        set_hook(Box::new(move |_| {
+            count.fetch_add(1, Ordering::SeqCst);
+        }));
+        assert_eq!(quietly(|| 7), Some(7));
+        assert_eq!(quietly(|| -> u8 { panic!("in the module") }), None);
+        assert_eq!(told.load(Ordering::SeqCst), 0);
+        assert!(catch_unwind(|| panic!("in the program")).is_err());
+        assert_eq!(told.load(Ordering::SeqCst), 1, "the program's own hook again");
+        set_hook(before);
+    }
+
+    #[test]
+    fn the_mask_is_given_back() {
+        let before = SigSet::thread_get_mask().unwrap();
+        let mask = Mask::keep().unwrap();
+        let mut more = before;
+        more.add(Signal::SIGUSR2);
+        more.thread_set_mask().unwrap();
+        drop(mask);
+        assert_eq!(SigSet::thread_get_mask().unwrap(), before);
+    }
+}

@@ -30,3 +30,30 @@ pub(crate) fn code(phase: Phase, verdict: &Verdict) -> c_int {
         Verdict::Cancelled(_) => ffi::ABORT,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use identree_pam::{Interruption, NotAsked};
+
+    use super::*;
+
+    #[test]
+    fn no_other_verdict_is_a_yes() {
+        let why = || "why".to_owned();
+        for verdict in [
+            Verdict::TimedOut,
+            Verdict::RefusedBefore(0),
+            Verdict::Unreachable(why()),
+            Verdict::NotAsked(NotAsked::NoReason),
+            Verdict::Unsafe(why()),
+            Verdict::Misconfigured(why()),
+            Verdict::Cancelled(Interruption::Signal),
+        ] {
+            for phase in [Phase::Auth, Phase::Account] {
+                let code = code(phase, &verdict);
+                assert!(code != ffi::SUCCESS && code != ffi::IGNORE, "{verdict:?}");
+            }
+        }
+        assert_eq!(code(Phase::Auth, &Verdict::BrokenGlass), ffi::SUCCESS);
+    }
+}

@@ -35,3 +35,25 @@ impl Options {
         Ok(options)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &str) -> Result<Options, String> {
+        Options::parse(&words.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn only_what_the_manual_names_is_taken() {
+        let least = Options { config: config::PATH.into(), reason: Reason::Stated, debug: false };
+        assert_eq!(parse(""), Ok(least));
+        let all = Options { config: "/etc/x.conf".into(), reason: Reason::Required, debug: true };
+        assert_eq!(parse("config=/etc/x.conf reason=required debug"), Ok(all));
+        for wrong in ["config=x.conf", "config=", "config", "reason", "reason=never", "debug=1", "nullok", "Debug"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+        let odd = parse("a\u{1b}[2J").unwrap_err();
+        assert!(!odd.contains('\u{1b}') && odd.contains("pam_identree(8)"), "{odd}");
+    }
+}
