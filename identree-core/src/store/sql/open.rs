@@ -27,6 +27,8 @@ const SMALLEST_BYTES: u64 = 512;
 /// How long another process may hold the write lock before we give up.
 const BUSY: Duration = Duration::from_secs(5);
 
+/// What the connection that writes keeps of the file in memory, at most, in KiB: the ends of every index of a long history.
+const CACHE_KIB: i32 = 16 * 1024;
 /// Pages in the write-ahead log at which a commit moves them into the file itself, if no idle moment came before: 32 MiB.
 const CHECKPOINT_PAGES: u32 = 8000;
 
@@ -66,6 +68,7 @@ pub(super) fn writer(path: &Path) -> rusqlite::Result<Connection> {
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.set_prepared_statement_cache_capacity(statements::COUNT);
     Ok(connection)
 }
