@@ -81,3 +81,18 @@ fn it_resolves_for_itself() {
     );
     assert!(!run(&["--resolve", "no.such.name.invalid"], &[]).status.success());
 }
+
+/// Both programs look names up in a child of their own, which is themselves.
+#[test]
+fn each_program_resolves_names_for_itself() {
+    for program in [env!("CARGO_BIN_EXE_identree-pam"), env!("CARGO_BIN_EXE_identree-host")] {
+        let resolve = |name: &str| Command::new(program).args(["--resolve", name]).env_clear().output().unwrap();
+        let found = resolve("localhost");
+        assert!(
+            found.status.success() && ["127.0.0.1\n", "::1\n"].iter().any(|own| said(&found).contains(own)),
+            "{program}"
+        );
+        let none = resolve("no-such-name.invalid");
+        assert!(!none.status.success() && none.stdout.is_empty(), "{program}");
+    }
+}

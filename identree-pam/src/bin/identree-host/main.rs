@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use identree_pam::terminal::{Stdout, Terminal as _};
-use identree_pam::trial;
+use identree_pam::{transport, trial};
 
 use self::arguments::{Arguments, Verb};
 
@@ -56,6 +56,12 @@ fn main() -> ExitCode {
     let mut given = std::env::args_os().skip(1).peekable();
     if given.peek().is_some_and(|first| first == trial::INSIDE) {
         return trial::inside();
+    }
+    // Enrolling, replacing a key and telling the server look its name up in a child of this program that can be killed.
+    if given.peek().is_some_and(|first| first == transport::RESOLVE) {
+        let name = given.nth(1).and_then(|name| name.into_string().ok());
+        let found = name.is_some_and(|name| transport::resolve_here(&name, &mut std::io::stdout()));
+        return ExitCode::from(u8::from(!found));
     }
     let arguments = match Arguments::parse(given) {
         Ok(arguments) => arguments,
