@@ -2,8 +2,12 @@
 //!
 //! Unknown fields are an error at the server and ignored by hosts. Errors are problem details (RFC 9457).
 
+use std::fmt;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::challenge::{CommandSource, RunAs, SudoChallenge, SudoError, SudoFacts, SudoRun, UserCode};
@@ -111,18 +115,28 @@ impl Serialize for Bytes {
 
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "expected a string or {\"base64\": \"…\"}")]
-        enum Form {
-            Text(String),
-            Encoded(Encoded),
-        }
-        match Form::deserialize(deserializer)? {
-            Form::Text(text) => Ok(Self(text.into_bytes())),
-            Form::Encoded(Encoded { base64 }) => {
-                STANDARD.decode(base64).map(Self).map_err(|_| serde::de::Error::custom("not base64"))
+        struct Form;
+        impl<'de> Visitor<'de> for Form {
+            type Value = Bytes;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or {\"base64\": \"…\"}")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Bytes, E> {
+                Ok(Bytes(text.as_bytes().to_vec()))
+            }
+
+            fn visit_string<E: de::Error>(self, text: String) -> Result<Bytes, E> {
+                Ok(Bytes(text.into_bytes()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Bytes, A::Error> {
+                let Encoded { base64 } = Encoded::deserialize(MapAccessDeserializer::new(map))?;
+                STANDARD.decode(base64).map(Bytes).map_err(|_| de::Error::custom("not base64"))
             }
         }
+        deserializer.deserialize_any(Form)
     }
 }
 

@@ -3,7 +3,10 @@
 use std::io::{self, Write};
 
 use identree_core::text::visible;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use super::Done;
 use crate::config::Found;
@@ -11,12 +14,18 @@ use crate::config::Found;
 /// Logs from now on. The level is one word, or a filter as in `info,identree_server=debug`.
 pub(super) fn start(found: &Found, unless_set: &str) -> Done {
     let (name, level) = level(found, unless_set);
-    let filter = EnvFilter::builder().parse(level).map_err(|error| format!("{name}: {error}"))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter);
+    let filter = filter(level).map_err(|error| format!("{name}: {error}"))?;
+    let log = tracing_subscriber::fmt::layer();
     match found.get("IDENTREE_LOG_FORMAT").map_or("text", |(format, _)| format) {
         // No colours: what else looks like a control sequence then is none of ours.
-        "text" => log.with_ansi(false).with_target(false).with_writer(|| OneLine(io::stderr())).init(),
-        "json" => log.json().flatten_event(true).with_span_list(false).with_writer(io::stderr).init(),
+        "text" => {
+            let log = log.with_ansi(false).with_target(false).with_writer(|| OneLine(io::stderr()));
+            tracing_subscriber::registry().with(filter).with(log).init();
+        }
+        "json" => {
+            let log = log.json().flatten_event(true).with_span_list(false).with_writer(io::stderr);
+            tracing_subscriber::registry().with(filter).with(log).init();
+        }
         other => return Err(format!("IDENTREE_LOG_FORMAT: \"{}\" is neither text nor json", visible(other)).into()),
     }
     std::panic::set_hook(Box::new(|panic| {
@@ -24,6 +33,15 @@ pub(super) fn start(found: &Found, unless_set: &str) -> Done {
         tracing::error!(place, "a panic, which is a bug: {}", panic.payload_as_str().unwrap_or("without a text"));
     }));
     Ok(())
+}
+
+/// Levels by target cost nothing while a request runs; only what names spans and fields needs to look at each of them.
+fn filter(level: &str) -> Result<Box<dyn Layer<Registry> + Send + Sync>, Box<dyn std::error::Error>> {
+    if level.contains('[') {
+        Ok(Box::new(EnvFilter::builder().parse(level)?))
+    } else {
+        Ok(Box::new(level.parse::<Targets>()?))
+    }
 }
 
 /// Where the level stands, and what it is: the product's own name wins over the one that Rust programs share.

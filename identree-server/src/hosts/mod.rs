@@ -8,7 +8,7 @@ mod enrol;
 mod prove;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -155,6 +155,8 @@ impl Known {
 struct Kept {
     host: Host,
     key: Option<HostVerifier>,
+    /// Derived when it is first needed.
+    secret: OnceLock<HostSecret>,
 }
 
 impl Kept {
@@ -163,7 +165,7 @@ impl Kept {
             HostCredential::Key { public, .. } => HostVerifier::new(public),
             HostCredential::Secret | HostCredential::Awaited => None,
         };
-        Self { host, key }
+        Self { host, key, secret: OnceLock::new() }
     }
 
     fn registered(&self) -> Option<&Host> {

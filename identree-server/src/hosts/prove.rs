@@ -14,7 +14,14 @@ impl Hosts {
         let host = kept.map(|kept| &kept.host);
         let (proven, of_its_kind) = match &claimed.proof {
             Proof::Mac(mac) => {
-                let secret = self.derived(&claimed.host, host);
+                let stranger;
+                let secret = match kept {
+                    Some(kept) => kept.secret.get_or_init(|| self.derived(&claimed.host, host)),
+                    None => {
+                        stranger = self.derived(&claimed.host, None);
+                        &stranger
+                    }
+                };
                 (requests.any(|request| secret.verify(&request, mac)), HostCredential::is_secret as fn(&_) -> _)
             }
             Proof::Signature(signature) => {

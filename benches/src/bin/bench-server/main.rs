@@ -23,7 +23,9 @@ use identree_server::config::{self, Settings};
 use identree_server::listen::Listener;
 use identree_server::parts::Parts;
 use tokio::sync::watch;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use self::one_by_one::OneByOne;
 
@@ -35,11 +37,8 @@ fn main() -> Result<ExitCode> {
     stay_on_core(value("--core", 0)?)?;
     many_descriptors()?;
     // As `identree serve` logs unless told otherwise.
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new("info"))
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .init();
+    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    tracing_subscriber::registry().with(Targets::new().with_default(LevelFilter::INFO)).with(log).init();
     let settings = Settings::from_found(&config::read())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(run(settings))?;
