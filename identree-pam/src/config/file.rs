@@ -12,7 +12,7 @@ use rustix::io::Errno;
 #[non_exhaustive]
 pub enum FileError {
     /// It cannot be opened or read.
-    #[error("{}: {cause}{}", .path.display(), remedy(*.cause))]
+    #[error("{}: {cause}{}", .path.display(), remedy(path, *.cause))]
     Read {
         /// Which file.
         path: PathBuf,
@@ -59,9 +59,11 @@ impl FileError {
     }
 }
 
-const fn remedy(cause: Errno) -> &'static str {
+fn remedy(path: &Path, cause: Errno) -> &'static str {
     match cause {
-        Errno::NOENT => "; `identree add-host` on the server prints what belongs there",
+        Errno::NOENT if path.extension().is_some_and(|ending| ending == "conf") => {
+            "; `identree enroll` on this host makes it, or `identree add-host NAME --client-conf` on the server prints it"
+        }
         Errno::LOOP => "; it is a link, put the file itself there",
         Errno::ACCESS => "; is `seteuid` missing in the PAM line?",
         _ => "",

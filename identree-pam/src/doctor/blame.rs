@@ -44,7 +44,8 @@ pub(super) fn root_has_password(shadow: &Path) -> bool {
 
 fn line(file: &Path, text: &[u8], number: usize) -> Option<Line> {
     let text = text.split(|byte| *byte == b'\n').nth(number.checked_sub(1)?)?;
-    let text = visible(String::from_utf8_lossy(text).trim()).into_owned();
+    let words: Vec<_> = String::from_utf8_lossy(text).split_whitespace().map(str::to_owned).collect();
+    let text = visible(&words.join(" ")).into_owned();
     Some(Line { file: file.to_owned(), number, text })
 }
 

@@ -171,7 +171,8 @@ impl Stream {
             let _ = tls.write_tls(&mut Quiet(&self.socket));
             return Err(match error {
                 rustls::Error::InvalidCertificate(why) => TransportError::Untrusted(format!(
-                    "the server's certificate is not trusted ({why:?}); check IDENTREE_CA_CERT and the name in IDENTREE_SERVER_URL"
+                    "the server's certificate is not trusted ({why:?}); check the authority (IDENTREE_CA_CERT, \
+                     enroll --ca) and the name in the server's address"
                 )),
                 rustls::Error::InvalidMessage(_) => TransportError::Foreign("it does not speak TLS".into()),
                 other => TransportError::Unreachable(format!("TLS: {other}")),

@@ -149,7 +149,8 @@ fn print(settings: &HostSettings, name: &HostName, given: Given) -> Done {
         Given::Token(token, life) => {
             println!("{}", token.reveal().expose());
             eprintln!("this is a token for {name}, shown once, good for {}:", humantime::format_duration(life));
-            eprintln!("have the host enrol at {url} and give it the token when it asks for it");
+            eprintln!("on {name}, as root, run this and give it the token when it asks:");
+            eprintln!("  /usr/libexec/identree/identree-host enroll --server {url}");
         }
     }
     Ok(())

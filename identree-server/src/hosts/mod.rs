@@ -112,7 +112,9 @@ pub struct Invitation {
 #[non_exhaustive]
 pub enum HostsError {
     /// The name is taken.
-    #[error("host {0} is registered already; `identree rotate-host-secret {0}` gives it a new secret")]
+    #[error(
+        "host {0} is registered already; `identree rotate-host-secret {0}` gives it a new secret, with `--enroll` a token"
+    )]
     Exists(HostName),
     /// No such host.
     #[error("host {0} is not registered; `identree list-hosts` shows those that are")]

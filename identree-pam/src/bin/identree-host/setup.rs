@@ -37,6 +37,9 @@ pub(crate) fn run(arguments: &Arguments) -> Done {
     };
     let direction = if arguments.remove { Direction::Remove } else { Direction::Install };
     if arguments.dry_run {
+        if let (Direction::Install, Err(error)) = (direction, Config::load(&arguments.config, 0)) {
+            Stdout.say(&format!("note: setup would stop and change nothing: {error}"));
+        }
         setup.dry_run(direction, &mut Stdout)?;
         return Ok(ExitCode::SUCCESS);
     }

@@ -89,6 +89,6 @@ impl identree_pam::Terminal for Told {
 impl Told {
     fn last(&self) -> String {
         let line = self.0.last().map(String::as_str).unwrap_or_default();
-        line.split_whitespace().filter(|word| *word != "WRONG").collect::<Vec<_>>().join(" ")
+        line.split_whitespace().collect::<Vec<_>>().join(" ").replacen(" WRONG ", ": ", 1)
     }
 }
