@@ -14,7 +14,7 @@ use identree_core::time::Timestamp;
 
 use crate::atomic;
 use crate::clock::{calendar_secs, now};
-use crate::config::state::State;
+use crate::config::state::{Lock, State};
 use crate::config::{self, Confidence, Config, ConfigError, FileError, KEY_FILE, SECRET, ServerUrl, UrlError};
 use crate::identity::{self, IdentityError, KEY_NAME};
 use crate::transport::{Asking, Connection, Peer, TransportError, Watch, read};
@@ -139,14 +139,17 @@ pub fn enrol(enrol: &Enrol<'_>) -> Result<Enrolled, EnrolError> {
         settings: enrolment.settings,
         settings_at: enrolment.since,
     };
+    // Nobody puts what belongs to the old host file beside the new one.
+    let lock = Lock::of(enrol.config).map_err(written(enrol.config))?;
     // From here on a run that is cut off finds the new host file aside, and goes on with this key.
     atomic::write_aside(&aside, text.as_bytes()).map_err(written(&aside))?;
     let new_key = atomic::aside(&key_path);
     if new_key.exists() {
         atomic::replace(&new_key, &key_path).map_err(written(&key_path))?;
     }
-    state.keep(enrol.config, &pinned).map_err(written(enrol.config))?;
+    state.keep(&lock, enrol.config, &pinned).map_err(written(enrol.config))?;
     atomic::replace(&aside, enrol.config).map_err(written(enrol.config))?;
+    drop(lock);
     let config = Config::load(enrol.config, enrol.owner)?;
     Ok(Enrolled {
         hostname: config.hostname,

@@ -92,6 +92,8 @@ pub struct Config {
     pub hold: Duration,
     /// Where the file is; what the server tells is kept beside it.
     pub path: Option<PathBuf>,
+    /// Whose it must be.
+    pub owner: u32,
     /// When it was read, by the calendar.
     pub read_at: Timestamp,
     /// The authorities to trust, in PEM; without any, the system's.
@@ -167,7 +169,7 @@ impl Config {
         let named = read(text, path)?.0.get(KEY_FILE).map(|(_, named)| Path::new(*named).to_owned());
         let key = named.filter(|named| named.is_absolute()).map(|named| read_key(&named, owner)).transpose()?;
         let mut config = Self::assemble(text, path, key)?;
-        config.path = Some(path.to_owned());
+        (config.path, config.owner) = (Some(path.to_owned()), owner);
         config.told = State::load(path, owner, config.pinned.clone())?;
         config.take_over();
         if let Some((_, ca)) = read(text, path)?.0.get("IDENTREE_CA_CERT") {
@@ -259,6 +261,7 @@ impl Config {
             timeout: Duration::ZERO,
             hold: Duration::ZERO,
             path: None,
+            owner: 0,
             read_at: told::read_at(),
             connect_timeout: span(
                 "IDENTREE_CONNECT_TIMEOUT",

@@ -1,21 +1,34 @@
 //! What a server has told this host since its file was written: newer decision keys, and settings. Root's own file beside the
 //! host file, named `client.state`; whoever changes the keys in the host file makes it void.
 
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use identree_core::canon::sha256;
 use identree_core::grant::Trust;
 use identree_core::text::hex;
 use identree_core::time::Timestamp;
 use identree_core::wire::settings::ClientSettings;
+use rustix::event::{Timespec, poll};
+use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
 use super::file::{self, Confidence, FileError};
 use crate::atomic;
+use crate::clock::now;
 
 /// Its name beside the host file.
 pub const NAME: &str = "client.state";
+
+/// Beside it: held while it is changed.
+const LOCK: &str = "client.state.lock";
+const LOCK_WITHIN: Duration = Duration::from_secs(1);
+const LOCK_RETRY: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
 
 /// Sixteen keys and a line of settings.
 const MAX_BYTES: u64 = 16 * 1024;
@@ -76,15 +89,15 @@ impl State {
         (lasting && same_root).then_some(state)
     }
 
-    /// Keeps it beside the host file.
+    /// Keeps it beside the host file, under the lock of that.
     ///
     /// # Errors
     /// What the system says.
-    pub fn keep(&self, config: &Path, pinned: &Trust) -> std::io::Result<()> {
+    pub(crate) fn keep(&self, _: &Lock, config: &Path, pinned: &Trust) -> io::Result<()> {
         atomic::write(&config.with_file_name(NAME), &self.encode(pinned)?)
     }
 
-    fn encode(&self, pinned: &Trust) -> std::io::Result<Vec<u8>> {
+    fn encode(&self, pinned: &Trust) -> io::Result<Vec<u8>> {
         let written = Written {
             pinned: digest(pinned),
             trust: self.trust.clone(),
@@ -102,6 +115,34 @@ fn digest(pinned: &Trust) -> String {
     }
     bytes.push(u8::from(pinned.root.is_some()));
     hex(&sha256(&bytes))
+}
+
+/// While it lives, no other process changes the state, or the host file that it belongs to.
+#[derive(Debug)]
+pub(crate) struct Lock(#[expect(dead_code, reason = "the lock is the open file")] File);
+
+impl Lock {
+    /// Waits a second for it: who has it for longer was stopped, perhaps on purpose, and is not to hold up anybody.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn of(config: &Path) -> io::Result<Self> {
+        let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::CLOEXEC).bits()).map_err(io::Error::other)?;
+        // Root's alone, so that nobody else can take the lock.
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);
+        let file = options.open(config.with_file_name(LOCK))?;
+        let until = now() + LOCK_WITHIN;
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Self(file)),
+                Err(Errno::WOULDBLOCK | Errno::INTR) if now() < until => {
+                    let _ = poll(&mut [], Some(&LOCK_RETRY));
+                }
+                Err(cause) => return Err(cause.into()),
+            }
+        }
+    }
 }
 
 /// Where the state of a host file is.
@@ -140,7 +181,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (config, owner) = (folder.path().join("client.conf"), rustix::process::geteuid().as_raw());
         assert_eq!(State::load(&config, owner, pinned(1)).unwrap(), State::pinned(pinned(1)));
-        state().keep(&config, &pinned(1)).unwrap();
+        state().keep(&Lock::of(&config).unwrap(), &config, &pinned(1)).unwrap();
         assert_eq!(State::load(&config, owner, pinned(1)).unwrap(), state());
         assert_eq!(State::load(&config, owner, pinned(3)).unwrap(), State::pinned(pinned(3)), "the operator decided");
     }
@@ -149,7 +190,7 @@ mod tests {
     fn a_damaged_or_foreign_state_is_refused_and_never_passed_over() {
         let folder = tempfile::tempdir().unwrap();
         let (config, owner) = (folder.path().join("client.conf"), rustix::process::geteuid().as_raw());
-        state().keep(&config, &pinned(1)).unwrap();
+        state().keep(&Lock::of(&config).unwrap(), &config, &pinned(1)).unwrap();
         assert!(State::load(&config, owner + 1, pinned(1)).is_err());
         std::fs::write(path(&config), b"{}").unwrap();
         let error = State::load(&config, owner, pinned(1)).unwrap_err().to_string();

@@ -1,5 +1,6 @@
 //! What the server tells a host: taken over when the host file is read, and kept when there is something new.
 
+use std::path::Path;
 use std::time::Duration;
 
 use identree_core::grant::{Answer, Trust};
@@ -7,7 +8,7 @@ use identree_core::time::Timestamp;
 use identree_core::wire::settings::{ClientSettings, EXTRA, PasswordType};
 use identree_core::wire::v1::MAX_WAIT_SECS;
 
-use super::state::State;
+use super::state::{Lock, State};
 use super::{Config, ConfigError, Read, parse};
 use crate::clock::calendar_secs;
 use crate::verdict::Verdict;
@@ -19,7 +20,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// What the host file itself says of the settings that a server may push.
-pub(super) fn local(settings: &Read<'_>, path: &std::path::Path) -> Result<ClientSettings, ConfigError> {
+pub(super) fn local(settings: &Read<'_>, path: &Path) -> Result<ClientSettings, ConfigError> {
     let wrong = |line, problem: String| ConfigError::Line { path: path.to_owned(), line, problem };
     let span = |key: &'static str, most: Duration| match settings.get(key) {
         None => Ok(None),
@@ -77,10 +78,24 @@ impl Config {
             Some(Verdict::Refused(answer)) => Some(&**answer),
             _ => None,
         };
-        let state = self.told_by(trust, answer);
-        if let Some(path) = self.path.as_deref().filter(|_| state != self.told) {
-            let _ = state.keep(path, &self.pinned);
+        if let Some(path) = self.path.as_deref().filter(|_| self.told_by(trust, answer) != self.told) {
+            let _ = self.advance(path, trust, answer);
         }
+    }
+
+    /// Looks again at what is kept before it is changed. Where another process has learned of keys meanwhile, or enrolled anew, this
+    /// one's word comes from keys that may have ended: nothing is changed, and the next answer tells again.
+    fn advance(&self, path: &Path, trust: &Trust, answer: Option<&Answer>) -> Result<(), Box<dyn std::error::Error>> {
+        let lock = Lock::of(path)?;
+        let fresh = Self::load(path, self.owner)?;
+        if fresh.pinned != self.pinned || fresh.told.trust != self.told.trust {
+            return Ok(());
+        }
+        let state = fresh.told_by(trust, answer);
+        if state != fresh.told {
+            state.keep(&lock, path, &fresh.pinned)?;
+        }
+        Ok(())
     }
 
     /// What is known after a proven answer; settings of an answer older than the last one count for nothing.
@@ -108,9 +123,11 @@ pub(super) fn read_at() -> Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::PathBuf;
 
-    use identree_core::grant::Decision;
+    use identree_core::credential::HostKey;
+    use identree_core::grant::{Decision, PublicKey, TrustedKey};
     use identree_core::id::{ChallengeId, ChallengeKind, HostName, Nonce, Target, UserName};
 
     use super::*;
@@ -139,6 +156,82 @@ mod tests {
             expires: Timestamp::from_secs(issued + 30),
             extras: vec![(EXTRA.to_owned(), settings.to_owned())],
         }
+    }
+
+    fn on_disk() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("client.conf");
+        let text = format!(
+            "IDENTREE_SERVER_URL=https://id.example\nIDENTREE_HOSTNAME=web1\nIDENTREE_SHARED_SECRET={}\n\
+             IDENTREE_DECISION_KEYS={}\n",
+            "ab".repeat(32),
+            key(1)
+        );
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        (folder, path)
+    }
+
+    fn load(path: &Path) -> Config {
+        Config::load(path, rustix::process::geteuid().as_raw()).unwrap()
+    }
+
+    fn key(seed: u8) -> PublicKey {
+        HostKey::from_seed(&[seed; 32]).public()
+    }
+
+    fn trust(epoch: u64, seed: u8) -> Trust {
+        Trust { epoch, keys: vec![TrustedKey { key: key(seed), until: None }], root: None }
+    }
+
+    fn refused(issued: i64, settings: &str) -> Verdict {
+        Verdict::Refused(Box::new(answer(issued, settings)))
+    }
+
+    #[test]
+    fn a_process_that_was_stopped_brings_no_old_key_back() {
+        let (_folder, path) = on_disk();
+        let stopped = load(&path);
+        load(&path).remember(&trust(2, 2), None);
+        assert_eq!(load(&path).keys.keys(), [key(2)]);
+        // It read its answer before the rotation, or one that somebody made with the key that has ended.
+        stopped.remember(&stopped.pinned, Some(&refused(9, "timeout=3600000")));
+        stopped.remember(&trust(99, 1), Some(&refused(9, "timeout=3600000")));
+        let now = load(&path);
+        assert_eq!((now.told.trust.epoch, now.keys.keys(), now.timeout), (2, &[key(2)][..], TIMEOUT));
+    }
+
+    #[test]
+    fn newer_settings_stand_against_a_process_that_was_stopped_and_a_held_lock_holds_up_nobody() {
+        let (_folder, path) = on_disk();
+        let stopped = load(&path);
+        load(&path).remember(&stopped.pinned, Some(&refused(9, "timeout=60000")));
+        stopped.remember(&stopped.pinned, Some(&refused(5, "timeout=3600000")));
+        assert_eq!(load(&path).timeout.as_secs(), 60);
+        let held = Lock::of(&path).unwrap();
+        stopped.remember(&stopped.pinned, Some(&refused(10, "timeout=30000")));
+        assert_eq!(load(&path).timeout.as_secs(), 60, "told again next time");
+        drop(held);
+        stopped.remember(&stopped.pinned, Some(&refused(10, "timeout=30000")));
+        assert_eq!(load(&path).timeout.as_secs(), 30);
+    }
+
+    #[test]
+    fn many_that_remember_at_once_leave_it_whole() {
+        let (_folder, path) = on_disk();
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let path = &path;
+                scope.spawn(move || {
+                    for turn in 0..25 {
+                        // Loading panics where the state is damaged.
+                        let config = load(path);
+                        config.remember(&config.pinned, Some(&refused(turn, &format!("timeout={thread}000"))));
+                    }
+                });
+            }
+        });
+        assert!(load(&path).told.settings.timeout.is_some());
     }
 
     fn after(mut config: Config, answers: &[Answer]) -> Config {

@@ -86,6 +86,9 @@ pub fn collect_call(call: &SudoCall, real_uid: u32, pid: u32) -> Result<SudoFact
     let [settings, user, command] = [&call.settings, &call.user_info, &call.command_info].map(|list| Pairs::of(list));
     let need = |pairs: &Pairs<'_>, name, what| pairs.number(name).ok_or(CallError::Unsaid(what));
 
+    if let Some(name) = pairs::twice(&call.command_info) {
+        return Err(CallError::Unsaid(name));
+    }
     let requester = user_name(real_uid)?;
     let (stated, uid) = (user.text("user").ok_or(CallError::Unsaid("who asks"))?, need(&user, "uid", "who asks")?);
     let same = stated == requester.as_str()

@@ -52,6 +52,16 @@ impl<'a> Pairs<'a> {
     }
 }
 
+/// What of `command_info` sudo says twice, of what has a field of its own: sudo itself goes by the last, so that the first
+/// would be shown and the last would run.
+pub(super) fn twice(command_info: &[Vec<u8>]) -> Option<&'static str> {
+    let says = |name: &str| {
+        let named = |entry: &&Vec<u8>| entry.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"="));
+        command_info.iter().filter(named).count()
+    };
+    OWN.into_iter().chain(["preserve_groups"]).find(|name| says(name) > 1)
+}
+
 fn decimal(text: &[u8]) -> Option<u32> {
     let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     digits.then(|| std::str::from_utf8(text).ok()?.parse().ok()).flatten()
@@ -98,6 +108,13 @@ mod tests {
         assert!(pairs.flag("on") && !pairs.flag("off"));
         assert_eq!((numbers(b"0,4"), numbers(b"0,x"), numbers(b"")), (Some(vec![0, 4]), None, Some(vec![])));
         assert_eq!((octal(b"0022"), octal(b"8"), octal(b""), octal(b"77777")), (Some(0o22), None, None, None));
+    }
+
+    #[test]
+    fn what_is_said_twice_is_found() {
+        assert_eq!(twice(&list(&["command=/x", "command_x=/y", "chroot=/a", "umask=022"])), None);
+        assert_eq!(twice(&list(&["command=/x", "umask=022", "command=/y"])), Some("command"));
+        assert_eq!(twice(&list(&["chroot=/a", "chroot=/a"])), Some("chroot"));
     }
 
     #[test]

@@ -49,6 +49,13 @@ fn with(change: impl FnOnce(&mut SudoCall)) -> SudoCall {
     call
 }
 
+/// Has sudo say this in the place of what it says under that name.
+fn say(call: &mut SudoCall, entry: &str) {
+    let name = entry.split_inclusive('=').next().unwrap();
+    call.command_info.retain(|said| !said.starts_with(name.as_bytes()));
+    call.command_info.push(entry.into());
+}
+
 #[test]
 fn everything_that_sudo_says_is_stated() {
     let facts = collect(&call()).unwrap();
@@ -108,7 +115,7 @@ fn what_is_unsaid_is_not_guessed() {
         assert!(matches!(error, CallError::Unsaid(_)) && !error.is_refusal(), "{missing}: {error}");
     }
     for wrong in ["command=true", "runas_uid=-1", "umask=9", "runas_groups=0,x"] {
-        let call = with(|call| call.command_info.insert(0, wrong.as_bytes().to_vec()));
+        let call = with(|call| say(call, wrong));
         assert!(matches!(collect(&call), Err(CallError::Unsaid(_))), "{wrong}");
     }
     let odd = with(|call| call.user_info.insert(0, b"tty=/dev/\x1b[2J".to_vec()));
@@ -122,7 +129,7 @@ fn a_replaced_file_is_seen_the_second_time() {
     let path = folder.path().join("tool");
     std::fs::write(&path, "one").unwrap();
     let command = format!("command={}", path.display());
-    let facts = collect(&with(|call| call.command_info.insert(0, command.into_bytes()))).unwrap();
+    let facts = collect(&with(|call| say(call, &command))).unwrap();
     assert_eq!(look_again(&facts), Ok(()));
     std::fs::rename(&path, folder.path().join("old")).unwrap();
     assert!(look_again(&facts).unwrap_err().contains("No such file"));
@@ -148,4 +155,12 @@ fn an_unsafe_environment_is_refused() {
     assert!(collect(&preload).unwrap_err().is_refusal());
     let path = with(|call| call.envp.push(b"PATH=/tmp".to_vec()));
     assert!(collect(&path).unwrap_err().is_refusal());
+}
+
+#[test]
+fn what_sudo_says_twice_is_refused_because_the_last_would_run() {
+    for (name, second) in [("command", "command=/usr/bin/id"), ("runas_uid", "runas_uid=1"), ("umask", "umask=000")] {
+        let error = collect(&with(|call| call.command_info.push(second.into()))).unwrap_err();
+        assert!(matches!(error, CallError::Unsaid(said) if said == name), "{error}");
+    }
 }
