@@ -139,6 +139,11 @@ impl Lock {
                 Err(Errno::WOULDBLOCK | Errno::INTR) if now() < until => {
                     let _ = poll(&mut [], Some(&LOCK_RETRY));
                 }
+                Err(Errno::WOULDBLOCK | Errno::INTR) => {
+                    let held =
+                        "another process holds client.state.lock (`fuser` shows which); end that, then run this again";
+                    return Err(io::Error::other(held));
+                }
                 Err(cause) => return Err(cause.into()),
             }
         }

@@ -103,11 +103,11 @@ fn a_host_enrols_replaces_its_key_and_is_removed() {
     assert_eq!(enrolled.hostname.as_str(), "web1");
     let conf = std::fs::read_to_string(site.conf()).unwrap();
     assert!(!conf.contains("IDENTREE_SHARED_SECRET") && conf.contains("host.key"), "{conf}");
-    for name in ["client.conf", "host.key", "client.state"] {
+    for name in ["client.conf", "host.key", "client.state", "client.state.lock"] {
         let found = std::fs::metadata(site.host.path().join(name)).unwrap();
         assert_eq!((found.mode() & 0o7777, found.uid()), (0o600, owner()), "{name}");
     }
-    assert_eq!(std::fs::read_dir(site.host.path()).unwrap().count(), 3, "nothing is left aside");
+    assert_eq!(std::fs::read_dir(site.host.path()).unwrap().count(), 4, "nothing is left aside");
     assert!(site.knows());
     let listed = String::from_utf8(verb(site.data.path(), &["list-hosts"]).stdout).unwrap();
     assert!(listed.contains("web1  credential=key"), "{listed}");
