@@ -83,7 +83,8 @@ impl<S: Service<Request, Response = Response, Error = Infallible>> Service<Reque
         // Of the highest level, so that its lines have it whatever the filter lets through. Layers within add who it is.
         let who = tracing::field::Empty;
         let method = request.method().clone();
-        let span = tracing::error_span!("request", id, %method, path = &*path, client, host = who, person = who);
+        // The id is shown as it is: it is made of plain characters alone.
+        let span = tracing::error_span!("request", %id, %method, path = &*path, client, host = who, person = who);
         let machine = path.strip_prefix(v1::CHALLENGES).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         let trace = Arc::clone(&self.trace);
         let about = About { trace, id, method, matched, machine, watch: Stopwatch::start() };
