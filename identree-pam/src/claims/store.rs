@@ -1,5 +1,6 @@
-//! Where the records are: `/run/identree`, root's own, one small file per calling process, changed under one lock.
+//! Where the records are: `/run/identree`, root's own, one small file per calling process, changed under a lock of its own.
 //!
+//! Nothing is shared that somebody could hold: people can stop their own su or sudo (SIGSTOP, a frozen cgroup) at any step.
 //! A record that cannot be read refuses its process, because it may have said so: only the process it names is hurt, and
 //! the message names the file. Changes are new files put in place by rename, so that a torn one cannot appear.
 
@@ -12,7 +13,8 @@ use identree_core::id::{Nonce, ServiceName};
 use rustix::event::{Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::fs::{
-    AtFlags, FileType, FlockOperation, Mode, OFlags, flock, fstat, mkdir, open, openat, renameat, statat, unlinkat,
+    AtFlags, FileType, FlockOperation, Mode, OFlags, flock, fstat, linkat, mkdir, open, openat, renameat, statat,
+    unlinkat,
 };
 use rustix::io::Errno;
 
@@ -27,6 +29,9 @@ pub const DIRECTORY: &str = "/run/identree";
 const SWEEP: usize = 128;
 /// Far more than a record with its answer needs.
 const MAX_RECORD_BYTES: u64 = 64 * 1024;
+/// Beginnings of the names of locks, and of new files before they are put in place.
+const LOCK: &str = "lock-";
+const NEW: &str = "new-";
 /// The lock is held for microseconds; who holds it for a second is stuck.
 const LOCK_WITHIN: Duration = Duration::from_secs(1);
 /// How long to wait before trying for it again.
@@ -94,10 +99,8 @@ impl Claims {
             .map_err(|e| ClaimsError::System { path: "/proc/sys/kernel/random/boot_id".into(), cause: errno(&e) })?;
         let mut claims =
             Self { path: path.to_owned(), directory, boot_id: boot_id.trim().to_owned(), key: BootKey::new([0; 32]) };
-        let lock = claims.lock()?;
         claims.key = claims.boot_key(owner)?;
         claims.sweep();
-        drop(lock);
         Ok(claims)
     }
 
@@ -106,7 +109,7 @@ impl Claims {
     /// # Errors
     /// [`ClaimsError`]; then nothing is allowed.
     pub fn begin(&self, caller: Caller, phase: Phase, usable: Duration) -> Result<Step, ClaimsError> {
-        let _lock = self.lock()?;
+        let _lock = self.lock(caller)?;
         let step = begin(self.record(caller)?, phase, usable, now());
         if let Step::Ask(record) = &step {
             self.keep(caller, record)?;
@@ -119,7 +122,7 @@ impl Claims {
     /// # Errors
     /// [`ClaimsError`]; then nothing is allowed.
     pub fn state(&self, caller: Caller, record: &Record) -> Result<(), ClaimsError> {
-        let _lock = self.lock()?;
+        let _lock = self.lock(caller)?;
         self.keep(caller, record)
     }
 
@@ -128,7 +131,7 @@ impl Claims {
     /// # Errors
     /// [`ClaimsError`]; then nothing is allowed.
     pub fn finish(&self, caller: Caller, mine: &Record, phase: Phase, end: End) -> Result<bool, ClaimsError> {
-        let _lock = self.lock()?;
+        let _lock = self.lock(caller)?;
         let (record, counts) = finish(self.record(caller)?, mine, phase, end, now());
         if let Some(record) = record {
             self.keep(caller, &record)?;
@@ -150,30 +153,50 @@ impl Claims {
     }
 
     fn keep(&self, caller: Caller, record: &Record) -> Result<(), ClaimsError> {
-        self.write(&file_name(caller), &record.encode())
+        let (name, new) = (file_name(caller), format!("{NEW}{}", file_name(caller)));
+        self.write_new(&new, &record.encode())?;
+        renameat(&self.directory, &new, &self.directory, &name).map_err(|cause| self.failed(&name, cause))
     }
 
     fn boot_key(&self, owner: u32) -> Result<BootKey, ClaimsError> {
         const NAME: &str = "key";
-        if let Some(bytes) = self.read(NAME, 64)? {
-            let stat =
-                statat(&self.directory, NAME, AtFlags::SYMLINK_NOFOLLOW).map_err(|cause| self.failed(NAME, cause))?;
-            let key = bytes.try_into().ok().filter(|_| stat.st_uid == owner && stat.st_mode & 0o077 == 0);
-            return key.map(BootKey::new).ok_or_else(|| ClaimsError::Damaged(self.path.join(NAME)));
-        }
+        let damaged = || ClaimsError::Damaged(self.path.join(NAME));
+        let bytes = match self.read(NAME, 64)? {
+            Some(bytes) => bytes,
+            None => {
+                self.make_key(NAME)?;
+                self.read(NAME, 64)?.ok_or_else(damaged)?
+            }
+        };
+        let stat =
+            statat(&self.directory, NAME, AtFlags::SYMLINK_NOFOLLOW).map_err(|cause| self.failed(NAME, cause))?;
+        let key = bytes.try_into().ok().filter(|_| stat.st_uid == owner && stat.st_mode & 0o077 == 0);
+        key.map(BootKey::new).ok_or_else(damaged)
+    }
+
+    /// Puts a key there whole; where another process was first, that one's stays.
+    fn make_key(&self, name: &str) -> Result<(), ClaimsError> {
         let mut key = [0; 32];
         let random = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut key));
         random.map_err(|e| ClaimsError::System { path: "/dev/urandom".into(), cause: errno(&e) })?;
-        self.write(NAME, &key)?;
-        Ok(BootKey::new(key))
+        // A name of this thread's own, which is swept like any other once the process is gone.
+        let (pid, thread) = (std::process::id(), rustix::thread::gettid().as_raw_nonzero());
+        let new = format!("{NEW}{pid}-{}-{thread}", start_time_of(pid).unwrap_or(0));
+        self.write_new(&new, &key)?;
+        let linked = linkat(&self.directory, &new, &self.directory, name, AtFlags::empty());
+        let _ = unlinkat(&self.directory, &new, AtFlags::empty());
+        match linked {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(cause) => Err(self.failed(name, cause)),
+        }
     }
 
-    /// One lock for the whole directory: it also keeps the sweep away from files in use.
-    fn lock(&self) -> Result<OwnedFd, ClaimsError> {
-        const NAME: &str = "lock";
+    /// The lock of one calling process: helpers of the same one wait for each other, and nobody for anybody else.
+    fn lock(&self, caller: Caller) -> Result<OwnedFd, ClaimsError> {
+        let name = &*format!("{LOCK}{}", file_name(caller));
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file =
-            openat(&self.directory, NAME, flags, Mode::RUSR | Mode::WUSR).map_err(|cause| self.failed(NAME, cause))?;
+            openat(&self.directory, name, flags, Mode::RUSR | Mode::WUSR).map_err(|cause| self.failed(name, cause))?;
         let until = now() + LOCK_WITHIN;
         loop {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -181,8 +204,8 @@ impl Claims {
                 Err(Errno::WOULDBLOCK | Errno::INTR) if now() < until => {
                     let _ = poll(&mut [], Some(&LOCK_RETRY));
                 }
-                Err(Errno::WOULDBLOCK | Errno::INTR) => return Err(ClaimsError::Locked(self.path.join(NAME))),
-                Err(cause) => return Err(self.failed(NAME, cause)),
+                Err(Errno::WOULDBLOCK | Errno::INTR) => return Err(ClaimsError::Locked(self.path.join(name))),
+                Err(cause) => return Err(self.failed(name, cause)),
             }
         }
     }
@@ -204,18 +227,16 @@ impl Claims {
         if bytes.len() as u64 > max { Err(ClaimsError::Damaged(self.path.join(name))) } else { Ok(Some(bytes)) }
     }
 
-    /// A new file, then a rename. Under the lock, so one name for the new file is enough; a leftover of it is nobody's.
-    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), ClaimsError> {
-        const NEW: &str = "new";
-        match unlinkat(&self.directory, NEW, AtFlags::empty()) {
+    /// A new file, to be put in place whole. Its name is its process's own; a leftover of it is nobody's.
+    fn write_new(&self, name: &str, bytes: &[u8]) -> Result<(), ClaimsError> {
+        match unlinkat(&self.directory, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {}
-            Err(cause) => return Err(self.failed(NEW, cause)),
+            Err(cause) => return Err(self.failed(name, cause)),
         }
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file =
-            openat(&self.directory, NEW, flags, Mode::RUSR | Mode::WUSR).map_err(|cause| self.failed(NEW, cause))?;
-        File::from(file).write_all(bytes).map_err(|e| self.failed(NEW, errno(&e)))?;
-        renameat(&self.directory, NEW, &self.directory, name).map_err(|cause| self.failed(name, cause))
+            openat(&self.directory, name, flags, Mode::RUSR | Mode::WUSR).map_err(|cause| self.failed(name, cause))?;
+        File::from(file).write_all(bytes).map_err(|e| self.failed(name, errno(&e)))
     }
 
     /// Removes records of processes that are gone. What goes wrong here hurts nobody and is left for the next run.
@@ -238,9 +259,11 @@ fn file_name(caller: Caller) -> String {
     format!("{}-{}", caller.pid, caller.start_time)
 }
 
+/// Whose a file is, locks, new files and break-glass passes included.
 fn named(file: &str) -> Option<Caller> {
-    let (pid, start_time) = file.split_once('-')?;
-    Some(Caller { pid: pid.parse().ok()?, start_time: start_time.parse().ok()? })
+    let bare = [LOCK, NEW, "glass-"].iter().find_map(|kind| file.strip_prefix(kind)).unwrap_or(file);
+    let mut numbers = bare.split('-');
+    Some(Caller { pid: numbers.next()?.parse().ok()?, start_time: numbers.next()?.parse().ok()? })
 }
 
 fn errno(error: &std::io::Error) -> Errno {
@@ -314,5 +337,30 @@ mod tests {
         claims.begin(reused, Phase::Auth, USABLE).unwrap();
         Claims::open(&path, owner).unwrap();
         assert!(path.join(file_name(me())).exists() && !path.join(file_name(reused)).exists());
+        assert!(!path.join(format!("{LOCK}{}", file_name(reused))).exists());
+    }
+
+    #[test]
+    fn who_is_stopped_with_a_lock_holds_up_nobody_else() {
+        let (_folder, path, owner) = folder();
+        let claims = Claims::open(&path, owner).unwrap();
+        let _held = claims.lock(me()).unwrap();
+        let other = Caller { start_time: me().start_time + 1, ..me() };
+        let claims = Claims::open(&path, owner).unwrap();
+        assert!(matches!(claims.begin(other, Phase::Auth, USABLE), Ok(Step::Ask(_))));
+        assert!(matches!(claims.begin(me(), Phase::Auth, USABLE), Err(ClaimsError::Locked(_))));
+    }
+
+    #[test]
+    fn all_that_begin_at_once_find_one_key() {
+        let (_folder, path, owner) = folder();
+        let service = ServiceName::parse("sudo").unwrap();
+        let open = || Claims::open(&path, owner).unwrap().nonce(&service, me(), 0);
+        let nonces: Vec<_> = std::thread::scope(|scope| {
+            let all: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+            all.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        assert!(nonces.iter().all(|nonce| *nonce == nonces[0]), "{nonces:?}");
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 1, "nothing is left aside");
     }
 }
