@@ -39,7 +39,8 @@ pub fn walk(walk: &Walk<'_>) -> Vec<Found> {
         found.push(judged.unwrap_or_else(|error| untried(door.name(), &error)));
     }
     if let Some(program) = SUDO_RS.into_iter().find(|program| Path::new(program).exists()) {
-        let command = [program, "id", "-u"].map(str::to_owned);
+        // Without -S it shows text at a terminal only, and ends where there is none, as here.
+        let command = [program, "-S", "id", "-u"].map(str::to_owned);
         found
             .push(sudo(walk, &attempt, "sudo-rs", "sudo", &command).unwrap_or_else(|error| untried("sudo-rs", &error)));
     }

@@ -70,3 +70,31 @@ fn what_cannot_be_tried_is_unknown() {
     assert_ne!(code, 0, "{output}");
     assert!(!output.contains("gated"), "{output}");
 }
+
+/// The sudo written in Rust, where `.ci/install` built it.
+fn sudo_rs() -> Option<String> {
+    let target = std::path::Path::new(env!("CARGO_BIN_EXE_identree-host")).ancestors().nth(2).unwrap();
+    let program = target.join("sudo-rs/bin/sudo");
+    let there = super::sandbox::require(&format!("{} (.ci/install builds it)", program.display()), program.exists());
+    there.then(|| {
+        let place = "mount -t tmpfs -o mode=0755 tmpfs /usr/local/bin";
+        format!("{place}; install -m 4755 {} /usr/local/bin/sudo-rs\n", program.display())
+    })
+}
+
+#[test]
+fn sudo_rs_is_tried_as_sudo_is() {
+    let server = answering(Decision::Denied);
+    let Some(install) = sudo_rs() else { return };
+    let Some(host) = host(&server) else { return };
+    let (code, output) = host.root(&format!(
+        "{install} $SETUP doctor; echo '== after'; {HASH}; {SETUP} >/run/out || exit 1; $SETUP doctor
+         echo '== account'; sed -i '/^account  required/d' /etc/pam.d/sudo; $SETUP doctor"
+    ));
+    let (before, rest) = output.split_once("== after").unwrap();
+    let (after, account) = rest.split_once("== account").unwrap();
+    assert!(door(before, "sudo-rs").contains("OPEN"), "{output}");
+    assert!(door(after, "sudo-rs").contains(" gated "), "{output}");
+    assert!(door(account, "sudo-rs").contains("OPEN"), "without its line NOPASSWD lets people in: {output}");
+    assert_eq!(code, 2, "{output}");
+}

@@ -18,3 +18,5 @@ mod screen;
 mod server;
 mod ssh;
 mod sudo;
+mod sudo_rs;
+mod window;
