@@ -208,9 +208,11 @@ mod tests {
         load(&path).remember(&stopped.pinned, Some(&refused(9, "timeout=60000")));
         stopped.remember(&stopped.pinned, Some(&refused(5, "timeout=3600000")));
         assert_eq!(load(&path).timeout.as_secs(), 60);
-        let held = Lock::of(&path).unwrap();
+        let (held, half) = (Lock::of(&path).unwrap(), path.with_file_name("client.state.new"));
+        std::fs::write(&half, "{").unwrap();
         stopped.remember(&stopped.pinned, Some(&refused(10, "timeout=30000")));
         assert_eq!(load(&path).timeout.as_secs(), 60, "told again next time");
+        assert_eq!(std::fs::read(&half).unwrap(), b"{", "who has the lock is still writing that");
         drop(held);
         stopped.remember(&stopped.pinned, Some(&refused(10, "timeout=30000")));
         assert_eq!(load(&path).timeout.as_secs(), 30);
