@@ -149,7 +149,10 @@ impl fmt::Display for Finding {
             Self::NoPlugin => f.write_str("sudo runs without the approval plugin"),
             Self::NoBreakGlass => f.write_str("there is no break-glass password"),
             Self::OldBreakGlass(days) => write!(f, "the break-glass password is {days} days old"),
-            Self::UsedBreakGlass(times) => write!(f, "the break-glass password was used {times} times"),
+            Self::UsedBreakGlass(times) => write!(
+                f,
+                "the break-glass password was used (times: {times}); rotate-breakglass on the host makes a new one"
+            ),
             Self::ClockOff(secs) => write!(f, "the clock is off by {secs} s"),
             Self::Quiet(minutes) | Self::Lost(minutes) => write!(f, "no heartbeat for {minutes} min"),
             Self::Never => f.write_str("no heartbeat yet"),

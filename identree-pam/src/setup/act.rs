@@ -94,7 +94,7 @@ impl Setup<'_> {
         if plan.changes.is_empty() {
             return Ok(Done::Nothing);
         }
-        out.say("trying the new stack over a copy of /etc ...");
+        out.say("trying the new stack over a copy of /etc ... (what is approved and denied below is this test's)");
         let (room, password) = (self.room()?, self.wish.password);
         let stage = Stage { program: self.program, room: &room, places: &self.places, account: self.account };
         rehearse(&stage, &plan, &plan.changes, password, Depth::Full)?;
