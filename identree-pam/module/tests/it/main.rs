@@ -4,6 +4,7 @@
 
 mod gate;
 mod glass;
+mod gone;
 mod guest;
 mod names;
 mod place;
