@@ -88,7 +88,9 @@ pub fn instructions(command: &Command) -> Result<Option<u64>> {
 pub fn peak_rss_kib(command: &Command) -> Result<u64> {
     let tool = sibling("peak-rss", "cargo build -p identree-benches --profile host --bins")?;
     let output = within(Command::new(tool), command).output()?;
-    Ok(String::from_utf8(output.stderr)?.trim().parse()?)
+    // The command itself may have said something before.
+    let said = String::from_utf8(output.stderr)?;
+    Ok(said.lines().last().unwrap_or_default().trim().parse()?)
 }
 
 /// The command as an argument of another.

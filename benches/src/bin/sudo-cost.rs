@@ -1,6 +1,7 @@
 //! Budget: `sudo true` on an `allow` rule takes at most 6 ms more at p50, and 12 ms at p99, with the PAM module (with the approval plugin;
-//! with both) than with `pam_permit` alone; each shared object has at most 2 MiB; a question stands on the terminal with its QR code at most
-//! 50 ms after Enter.
+//! with both) than with `pam_permit` alone; each shared object has at most 2 MiB, and makes sudo at most 4 MiB larger; a question stands on
+//! the terminal with its QR code at most 50 ms after Enter; a server that refuses connections is told of within 100 ms, one that is silent
+//! within 3 s.
 //!
 //! ```sh
 //! cargo rustc -p identree-pam-module --lib --crate-type cdylib --profile host-module
@@ -16,13 +17,14 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Read as _;
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use identree_benches::Result;
 use identree_benches::figures::{Report, Samples, now};
-use identree_benches::process::{built, private_directory, rehearsed, timed};
+use identree_benches::process::{built, peak_rss_kib, private_directory, rehearsed, timed};
 use identree_benches::server::{ALLOW, ASK, Server};
 
 const RUNS: usize = 300;
@@ -74,6 +76,37 @@ fn main() -> Result<ExitCode> {
         report.say(format!("  {gate:?}: p50 {:.2} ms, p99 {:.2} ms", times.p50(), times.p99()));
         report.judge(&format!("{gate:?}: added at p50"), times.p50() - bare.p50(), 6.0, "ms");
         report.judge(&format!("{gate:?}: added at p99"), times.p99() - bare.p99(), 12.0, "ms");
+    }
+    let mut peaks = gates.map(|gate| (gate, 0));
+    for (gate, peak) in &mut peaks {
+        room.set(*gate, &server.client_conf())?;
+        *peak = peak_rss_kib(&sudo())?;
+    }
+    for (gate, peak) in &peaks[1..] {
+        let more = mib(peak.saturating_sub(peaks[0].1) * 1024);
+        report.judge(&format!("{gate:?}: resident growth of sudo"), more, 4.0, "MiB");
+    }
+    let elsewhere = room.0.path().join("elsewhere.conf");
+    for (what, silent, budget) in [("refuses", false, 100.0), ("is silent", true, 3000.0)] {
+        // Nobody takes what connects to the one; nobody listens where the other was.
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        let kept = silent.then_some(listener);
+        let text = fs::read_to_string(server.client_conf())?;
+        let rest = text.lines().filter(|line| !line.starts_with("IDENTREE_SERVER_URL="));
+        let lines = std::iter::once(format!("IDENTREE_SERVER_URL=https://{address}")).chain(rest.map(str::to_owned));
+        room.put("elsewhere.conf", &(lines.collect::<Vec<_>>().join("\n") + "\n"), 0o600)?;
+        for gate in [Gate::Module, Gate::Plugin] {
+            room.set(gate, &elsewhere)?;
+            let told = (0..if silent { 3 } else { 20 }).map(|_| until_told()).collect::<Result<Vec<_>>>()?;
+            report.judge(
+                &format!("{gate:?}: the server {what}, told after, p50"),
+                Samples::new(told).p50(),
+                budget,
+                "ms",
+            );
+        }
+        drop(kept);
     }
     drop(server);
 
@@ -149,6 +182,22 @@ fn sudo() -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups", "sudo", "true"]).stderr(Stdio::null());
     command
+}
+
+/// From starting sudo to its first word on standard error or output.
+fn until_told() -> Result<Duration> {
+    let mut command = sudo();
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let started = now();
+    let mut child = command.spawn()?;
+    let mut word = [0; 512];
+    let read = child.stderr.take().ok_or("no pipe")?.read(&mut word)?;
+    let took = started.elapsed();
+    let said = String::from_utf8_lossy(&word[..read]).into_owned();
+    if child.wait()?.success() || !said.contains("identree") {
+        return Err(format!("not what is said of a server that is not there: {said}").into());
+    }
+    Ok(took)
 }
 
 /// From starting sudo at a terminal to the line under the QR code.

@@ -265,7 +265,7 @@ impl Config {
             read_at: told::read_at(),
             connect_timeout: span(
                 "IDENTREE_CONNECT_TIMEOUT",
-                Duration::from_secs(3),
+                Duration::from_millis(2800), // so that the person is told within three seconds
                 Duration::from_millis(100),
                 Duration::from_secs(60),
             )?,

@@ -19,7 +19,7 @@ fn parse(text: &str) -> Result<Config, String> {
 #[test]
 fn the_least_that_works_and_its_defaults() {
     let config = parse(&text()).unwrap();
-    assert_eq!((config.timeout.as_secs(), config.connect_timeout.as_secs()), (120, 3));
+    assert_eq!((config.timeout.as_secs(), config.connect_timeout.as_millis()), (120, 2800));
     assert_eq!(config.hostname.as_str(), "web1");
     assert!(!format!("{config:?}").contains("abab"), "the secret is not shown");
 }

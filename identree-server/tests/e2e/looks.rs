@@ -73,6 +73,8 @@ fn every_page(language: &'static str, prefix: &str) {
     around(&page, "welcome");
     let page = world.signed_in("bob", look);
     around(&page, "list-empty");
+    page.goto(&format!("{}/hosts", world.url.trim_end_matches('/')));
+    around(&page, "hosts");
 
     let long = Request {
         argv: hostile(),
