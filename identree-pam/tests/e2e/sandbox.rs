@@ -87,7 +87,9 @@ impl Sandbox {
         put("passwd", users, 0o644);
         put("group", "root:x:0:\nann:x:64001:\nbob:x:64002:\nsshd:x:64003:\n", 0o644);
         put("shadow", "root:*:1::::::\nann:*:1::::::\nbob:*:1::::::\n", 0o640);
-        put("hosts", "127.0.0.1 localhost id.test\n", 0o644);
+        // sudo looks up its machine's own name; where that is nowhere, a name server may take seconds to say so.
+        let own = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        put("hosts", &format!("127.0.0.1 localhost id.test {own}\n"), 0o644);
         Some(sandbox)
     }
 

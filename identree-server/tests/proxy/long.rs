@@ -44,7 +44,8 @@ fn outlasts(kind: Kind) {
     let (began, from) = (SystemClock.now(), site.log.count());
     let ended = |line: &str| line.contains("path=\"/api/challenge/") && line.contains("status=");
     let first = site.log.after(from, "end of the first wait", ended);
-    assert!(first.contains("status=200 ") && SystemClock.now().since(began) >= WAIT, "{first}");
+    // It may have begun a moment before we looked.
+    assert!(first.contains("status=200 ") && SystemClock.now().since(began) + AT_ONCE >= WAIT, "{first}");
     // Two waits are longer than the 40 s of the recipes. The stream says now and then that it is alive, nothing else.
     while SystemClock.now().since(began) < WAIT * 2 {
         let from = events.lines.count();
