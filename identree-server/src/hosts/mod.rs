@@ -8,7 +8,7 @@ mod enrol;
 mod prove;
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -17,12 +17,12 @@ use identree_core::audit::{AuditEvent, EventKind};
 use identree_core::credential::{HostSecret, HostVerifier, MasterSecret};
 use identree_core::grant::PublicKey;
 use identree_core::id::{HostName, Target, TokenId, UserName};
-use identree_core::rng::bytes;
 use identree_core::store::{Batch, Change, Collection, DocumentKey, Page, Put, StoreError};
 use identree_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use self::enrol::{EnrolRefusal, Revoke};
+use self::prove::Nobody;
 use crate::heartbeats::Heartbeats;
 use crate::parts::Parts;
 
@@ -133,8 +133,8 @@ pub struct Hosts {
     parts: Parts,
     master: MasterSecret,
     known: Arc<ArcSwap<Known>>,
-    /// What a signature is held against where there is no key.
-    nobody: HostVerifier,
+    /// What a proof is held against where there is nothing of its kind.
+    nobody: Nobody,
 }
 
 /// The registry as read, and how many changes it had seen by then.
@@ -152,22 +152,23 @@ impl Known {
     }
 }
 
-/// A host with its key ready for use: decompressing it for each request would cost as much again as checking.
+/// A host with its key or its secret ready for use: to decompress or derive it for each request would cost as much again as
+/// checking.
 #[derive(Debug, Clone)]
 struct Kept {
     host: Host,
     key: Option<HostVerifier>,
-    /// Derived when it is first needed.
-    secret: OnceLock<HostSecret>,
+    secret: Option<HostSecret>,
 }
 
 impl Kept {
-    fn new(host: Host) -> Self {
-        let key = match &host.credential {
-            HostCredential::Key { public, .. } => HostVerifier::new(public),
-            HostCredential::Secret | HostCredential::Awaited => None,
+    fn new(name: &HostName, host: Host, master: &MasterSecret) -> Self {
+        let (key, secret) = match &host.credential {
+            HostCredential::Key { public, .. } => (HostVerifier::new(public), None),
+            HostCredential::Secret => (None, Some(master.host_secret(name, host.generation))),
+            HostCredential::Awaited => (None, None),
         };
-        Self { host, key, secret: OnceLock::new() }
+        Self { host, key, secret }
     }
 
     fn registered(&self) -> Option<&Host> {
@@ -181,7 +182,7 @@ impl Hosts {
     /// # Errors
     /// [`StoreError`] if it cannot be read.
     pub async fn load(parts: Parts, master: MasterSecret) -> Result<Self, StoreError> {
-        let nobody = prove::nobody(&bytes(&*parts.entropy));
+        let nobody = Nobody::new(&*parts.entropy);
         let hosts = Self { parts, master, known: Arc::default(), nobody };
         hosts.refresh().await?;
         Ok(hosts)
@@ -325,7 +326,9 @@ impl Hosts {
             let paged = self.parts.store.documents(HOSTS, self.parts.now(), page).await?;
             for document in paged.items {
                 let name = HostName::parse(&document.key).map_err(corrupt)?;
-                hosts.insert(name, Kept::new(serde_json::from_slice(&document.bytes).map_err(corrupt)?));
+                let host = serde_json::from_slice(&document.bytes).map_err(corrupt)?;
+                let kept = Kept::new(&name, host, &self.master);
+                hosts.insert(name, kept);
             }
             match paged.next {
                 Some(next) => page.after = Some(next),

@@ -2,6 +2,8 @@
 
 use identree_core::credential::{Authorization, HostKey, HostSecret, HostVerifier, Proof, Request};
 use identree_core::id::HostName;
+use identree_core::rng::{Entropy, bytes};
+use identree_core::text::hex;
 
 use super::{Host, HostCredential, Hosts};
 
@@ -14,18 +16,11 @@ impl Hosts {
         let host = kept.map(|kept| &kept.host);
         let (proven, of_its_kind) = match &claimed.proof {
             Proof::Mac(mac) => {
-                let stranger;
-                let secret = match kept {
-                    Some(kept) => kept.secret.get_or_init(|| self.derived(&claimed.host, host)),
-                    None => {
-                        stranger = self.derived(&claimed.host, None);
-                        &stranger
-                    }
-                };
+                let secret = kept.and_then(|kept| kept.secret.as_ref()).unwrap_or(&self.nobody.secret);
                 (requests.any(|request| secret.verify(&request, mac)), HostCredential::is_secret as fn(&_) -> _)
             }
             Proof::Signature(signature) => {
-                let key = kept.and_then(|kept| kept.key.as_ref()).unwrap_or(&self.nobody);
+                let key = kept.and_then(|kept| kept.key.as_ref()).unwrap_or(&self.nobody.key);
                 let is_key: fn(&HostCredential) -> bool = |credential| matches!(credential, HostCredential::Key { .. });
                 (requests.any(|request| key.verify(&request, signature)), is_key)
             }
@@ -36,16 +31,20 @@ impl Hosts {
     /// The secret of a host in the MAC mode, for whoever may read the master anyway.
     pub fn secret(&self, name: &HostName) -> Option<HostSecret> {
         let host = self.find(name).filter(|host| host.credential.is_secret())?;
-        Some(self.derived(name, Some(&host)))
-    }
-
-    /// For an unknown host a secret that nobody holds.
-    fn derived(&self, name: &HostName, host: Option<&Host>) -> HostSecret {
-        self.master.host_secret(name, host.map_or(0, |host| host.generation))
+        Some(self.master.host_secret(name, host.generation))
     }
 }
 
-/// A key whose private half nobody keeps: what the signature of a host without a key is held against.
-pub(super) fn nobody(seed: &[u8; 32]) -> HostVerifier {
-    HostKey::from_seed(seed).verifier()
+/// What a proof is held against where no host has what it would take: a key and a secret that nobody keeps.
+#[derive(Debug, Clone)]
+pub(super) struct Nobody {
+    key: HostVerifier,
+    secret: HostSecret,
+}
+
+impl Nobody {
+    pub(super) fn new(entropy: &dyn Entropy) -> Self {
+        let secret = HostSecret::parse(&hex(&bytes::<32>(entropy))).expect("32 bytes are 64 hexadecimal digits");
+        Self { key: HostKey::from_seed(&bytes(entropy)).verifier(), secret }
+    }
 }
