@@ -219,5 +219,12 @@ pub mod store;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 
+/// What exported macros lean on; not for anybody else.
+#[cfg(feature = "engine")]
+#[doc(hidden)]
+pub mod __private {
+    pub use async_trait::async_trait;
+}
+
 #[cfg(feature = "engine")]
 pub use self::engine::{Ask, Engine, EngineError, Opened, Refusal, Verdict, Vote, VoteRefusal};

@@ -1,4 +1,4 @@
-//! Where sealed events go: the contract. Sealing and delivery arrive with the verifiable log.
+//! Where sealed events go: the contract.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use super::AuditEvent;
 use crate::retry::Retry;
+use crate::store::Hash;
 
 /// The position of an event in the sealed log, without gaps, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -17,8 +18,13 @@ pub struct EventSeq(pub u64);
 pub struct SealedEvent {
     /// Its place.
     pub seq: EventSeq,
-    /// What happened.
+    /// What happened. Personal data that was erased is not there.
     pub event: AuditEvent,
+    /// The hash of its leaf (RFC 6962 §2.1): with an inclusion proof it shows that this very event is in the log.
+    pub leaf_hash: Hash,
+    /// The salt of the commitment to its personal data: with it the leaf can be made anew from the event. None where the event
+    /// has no personal data, or it was erased.
+    pub salt: Option<[u8; 16]>,
 }
 
 /// The name of a sink: its cursor is kept under it.
@@ -41,8 +47,8 @@ pub struct SinkError {
     pub retry: Retry,
 }
 
-/// A destination of the audit log: a file, syslog, a log server. **Nothing calls it yet**: sealing and shipping of the journal come
-/// in a later release, and the contract stands so that backends can be written. Until then read [`Journal::unsealed`](crate::store::Journal::unsealed).
+/// A destination of the audit log: a file, syslog, a log server. The engine ships to each on its own: one that is slow or gone
+/// delays nobody else, and finds everything when it is back.
 ///
 /// # What it must guarantee
 ///

@@ -1,5 +1,6 @@
 //! What the engine promises, each as one test.
 
+use crate::testkit::journal::recorded;
 use std::num::NonZeroU32;
 use std::sync::Mutex;
 
@@ -14,7 +15,7 @@ use crate::grant::{Decision, Expected, KeyRing, LocalSigner, Proven, verify};
 use crate::id::{ChallengeKind, HostName, Target};
 use crate::policy::{Outcome, PolicyInput, Requirement, Revision};
 use crate::rng::SeededEntropy;
-use crate::store::{Journal as _, MemoryStore};
+use crate::store::MemoryStore;
 use crate::time::ManualClock;
 
 /// Says what the test says.
@@ -85,7 +86,7 @@ impl World {
     }
 
     async fn events(&self) -> Vec<AuditEvent> {
-        self.engine.store().unsealed(Page::first(1000)).await.unwrap().items
+        recorded(&**self.engine.store()).await
     }
 }
 

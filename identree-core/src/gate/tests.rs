@@ -1,5 +1,6 @@
 //! What the gate promises: above all that nothing but a grant lets a request through.
 
+use crate::testkit::journal::recorded;
 use std::convert::Infallible;
 use std::num::NonZeroU32;
 use std::sync::Mutex;
@@ -19,7 +20,7 @@ use crate::directory::FixedDirectory;
 use crate::engine::Vote;
 use crate::id::{ChallengeKind, GroupName, Target, TargetName};
 use crate::policy::{Outcome as Says, Policy, PolicyError, PolicyInput, Requirement, Revision};
-use crate::store::{Journal as _, MemoryStore, Page};
+use crate::store::MemoryStore;
 use crate::time::{Clock as _, ManualClock};
 
 #[derive(Debug, Clone, Default)]
@@ -139,7 +140,7 @@ impl World {
     }
 
     async fn count(&self, kind: EventKind) -> usize {
-        let events = self.engine.store().unsealed(Page::first(1000)).await.unwrap().items;
+        let events = recorded(&**self.engine.store()).await;
         events.iter().filter(|event| event.kind == kind).count()
     }
 }
@@ -153,7 +154,7 @@ async fn what_needs_no_question_passes_at_once() {
     let world = world(None).await;
     assert!(!world.send(Request::default()).await.unwrap());
     assert_eq!(world.calls(), 1);
-    assert!(world.engine.store().unsealed(Page::first(10)).await.unwrap().items.is_empty());
+    assert!(recorded(&**world.engine.store()).await.is_empty());
 }
 
 #[tokio::test]

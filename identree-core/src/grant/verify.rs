@@ -37,6 +37,13 @@ impl PublicKey {
         &self.0
     }
 
+    /// Whether it is this key's signature of these bytes (RFC 8032, without the variants that more than one key or message
+    /// would accept).
+    pub fn verifies(&self, message: &[u8], signature: &[u8; 64]) -> bool {
+        VerifyingKey::from_bytes(&self.0)
+            .is_ok_and(|key| key.verify_strict(message, &Signature::from_bytes(signature)).is_ok())
+    }
+
     /// The key's short name.
     pub fn id(&self) -> KeyId {
         let mut id = [0; 8];

@@ -1,5 +1,6 @@
 //! What the dispatch promises, each as one test.
 
+use crate::testkit::journal::recorded;
 use std::num::NonZeroU32;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use crate::directory::FixedDirectory;
 use crate::engine::{Ask, Engine, Opened, Vote};
 use crate::id::{ChallengeKind, GroupName, HostName, Target};
 use crate::policy::{Outcome, Policy, PolicyError, PolicyInput, Requirement, Revision};
-use crate::store::{Documents as _, Journal as _, MemoryStore, Page};
+use crate::store::{Documents as _, MemoryStore, Page};
 use crate::testkit::fakes::user;
 use crate::testkit::recorder::{Received, Recorder};
 use crate::time::{Clock as _, ManualClock};
@@ -80,7 +81,7 @@ impl World {
     }
 
     async fn events(&self) -> Vec<AuditEvent> {
-        let all = self.engine.store().unsealed(Page::first(1000)).await.unwrap().items;
+        let all = recorded(&**self.engine.store()).await;
         all.into_iter()
             .filter(|event| matches!(event.kind, EventKind::NoticeDelivered | EventKind::NoticeFailed))
             .collect()

@@ -2,17 +2,19 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::{
-    Batch, ChallengeFilter, Challenges, Change, Collection, Document, DocumentKey, Documents, Journal, Page, Paged,
-    Store, StoreError,
+    Batch, Bundle, ChallengeFilter, Challenges, Change, Collection, Document, DocumentKey, Documents, Fence, Journal,
+    LeaseName, Leases, Log, LogHead, Page, Paged, ReaderName, ReplicaId, Sealing, Store, StoreError, StoredCheckpoint,
+    TILE, Tile, Unsealed,
 };
 use crate::audit::AuditEvent;
 use crate::challenge::{ChallengeRecord, UserCode};
 use crate::id::ChallengeId;
-use crate::time::Timestamp;
+use crate::time::{Clock as _, SystemClock, Timestamp};
 
 /// Keeps everything in memory.
 #[derive(Debug, Default)]
@@ -24,7 +26,38 @@ struct State {
     order: BTreeMap<u64, ChallengeId>,
     challenges: HashMap<ChallengeId, (u64, Arc<ChallengeRecord>)>,
     documents: BTreeMap<DocumentKey, Document>,
-    journal: Vec<AuditEvent>,
+    events: u64,
+    journal: BTreeMap<u64, AuditEvent>,
+    log: LogState,
+    leases: HashMap<LeaseName, Lease>,
+}
+
+#[derive(Debug)]
+struct LogState {
+    head: LogHead,
+    bundles: BTreeMap<u64, Bundle>,
+    tiles: BTreeMap<(u8, u64), Tile>,
+    checkpoints: BTreeMap<u64, StoredCheckpoint>,
+    cursors: HashMap<ReaderName, u64>,
+}
+
+impl Default for LogState {
+    fn default() -> Self {
+        Self {
+            head: LogHead::EMPTY,
+            bundles: BTreeMap::new(),
+            tiles: BTreeMap::new(),
+            checkpoints: BTreeMap::new(),
+            cursors: HashMap::new(),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Lease {
+    holder: ReplicaId,
+    number: u64,
+    until: Timestamp,
 }
 
 impl MemoryStore {
@@ -96,6 +129,11 @@ impl Challenges for MemoryStore {
         Ok(self.state().challenges.get(&id).map(|(_, record)| Arc::clone(record)))
     }
 
+    async fn challenges_by_id(&self, ids: &[ChallengeId]) -> Result<Vec<Arc<ChallengeRecord>>, StoreError> {
+        let state = self.state();
+        Ok(ids.iter().filter_map(|id| state.challenges.get(id)).map(|(_, record)| Arc::clone(record)).collect())
+    }
+
     async fn challenge_by_code(&self, code: &UserCode) -> Result<Option<Arc<ChallengeRecord>>, StoreError> {
         let state = self.state();
         let found = state.challenges.values().filter(|(_, record)| record.question().code == *code);
@@ -145,12 +183,121 @@ impl Documents for MemoryStore {
 
 #[async_trait]
 impl Journal for MemoryStore {
-    async fn unsealed(&self, page: Page) -> Result<Paged<AuditEvent>, StoreError> {
+    async fn unsealed(&self, page: Page) -> Result<Paged<Unsealed>, StoreError> {
         let state = self.state();
-        let skip = usize::try_from(page.after.unwrap_or(0)).unwrap_or(usize::MAX);
-        let items: Vec<_> = state.journal.iter().skip(skip).take(page.limit as usize).cloned().collect();
-        let end = skip.saturating_add(items.len());
-        Ok(Paged { next: (end < state.journal.len()).then_some(end as u64), items })
+        let mut found = state.journal.range(page.after.map_or(0, |after| after.saturating_add(1))..);
+        let limit = page.limit as usize;
+        let items: Vec<_> =
+            found.by_ref().take(limit).map(|(place, event)| Unsealed { place: *place, event: event.clone() }).collect();
+        let next = found.next().and(items.last()).map(|last| last.place);
+        Ok(Paged { next, items })
+    }
+}
+
+impl State {
+    fn is_newest(&self, fence: &Fence) -> Result<(), StoreError> {
+        let newest = self.leases.get(&fence.lease).map(|lease| lease.number);
+        if newest == Some(fence.number) { Ok(()) } else { Err(StoreError::Conflict) }
+    }
+}
+
+#[async_trait]
+impl Log for MemoryStore {
+    async fn head(&self) -> Result<LogHead, StoreError> {
+        Ok(self.state().log.head)
+    }
+
+    async fn bundles(&self, from: u64, limit: u32) -> Result<Vec<Bundle>, StoreError> {
+        let state = self.state();
+        Ok(state.log.bundles.range(from..).take(limit as usize).map(|(_, bundle)| bundle.clone()).collect())
+    }
+
+    async fn tile(&self, level: u8, number: u64) -> Result<Option<Tile>, StoreError> {
+        Ok(self.state().log.tiles.get(&(level, number)).cloned())
+    }
+
+    async fn checkpoints(&self, from: u64, limit: u32) -> Result<Vec<StoredCheckpoint>, StoreError> {
+        let state = self.state();
+        Ok(state.log.checkpoints.range(from..).take(limit as usize).map(|(_, one)| one.clone()).collect())
+    }
+
+    async fn last_checkpoint(&self) -> Result<Option<StoredCheckpoint>, StoreError> {
+        Ok(self.state().log.checkpoints.last_key_value().map(|(_, one)| one.clone()))
+    }
+
+    async fn seal(&self, fence: &Fence, sealing: Sealing) -> Result<(), StoreError> {
+        let mut state = self.state();
+        state.is_newest(fence)?;
+        if state.log.head != sealing.from {
+            return Err(StoreError::Conflict);
+        }
+        for place in &sealing.places {
+            state.journal.remove(place);
+        }
+        let log = &mut state.log;
+        log.head = sealing.to;
+        log.bundles.extend(sealing.bundles.into_iter().map(|bundle| (bundle.number, bundle)));
+        log.tiles.extend(sealing.tiles.into_iter().map(|tile| ((tile.level, tile.number), tile)));
+        log.checkpoints.extend(sealing.checkpoint.into_iter().map(|one| (one.size, one)));
+        Ok(())
+    }
+
+    async fn erase(&self, number: u64, from: &[u8], to: Vec<u8>) -> Result<(), StoreError> {
+        let mut state = self.state();
+        let log = &mut state.log;
+        let bundle = log.bundles.get_mut(&number).filter(|bundle| bundle.personal == from);
+        bundle.ok_or(StoreError::Conflict)?.personal = to;
+        log.head.erasures += 1;
+        Ok(())
+    }
+
+    async fn prune(&self, fence: &Fence, below: u64) -> Result<u64, StoreError> {
+        let mut state = self.state();
+        state.is_newest(fence)?;
+        let log = &mut state.log;
+        let kept = log.bundles.split_off(&below);
+        let gone = std::mem::replace(&mut log.bundles, kept).len() as u64;
+        log.tiles.retain(|(level, number), _| *level > 0 || *number >= below);
+        log.checkpoints.retain(|size, _| *size > below.saturating_mul(TILE));
+        Ok(gone)
+    }
+
+    async fn cursor(&self, reader: &ReaderName) -> Result<u64, StoreError> {
+        Ok(self.state().log.cursors.get(reader).copied().unwrap_or(0))
+    }
+
+    async fn advance(&self, fence: &Fence, reader: &ReaderName, to: u64) -> Result<(), StoreError> {
+        let mut state = self.state();
+        state.is_newest(fence)?;
+        state.log.cursors.insert(reader.clone(), to);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Leases for MemoryStore {
+    async fn hold(&self, lease: &LeaseName, holder: &ReplicaId, ttl: Duration) -> Result<Option<Fence>, StoreError> {
+        let now = SystemClock.now();
+        let mut state = self.state();
+        let number = match state.leases.get(lease) {
+            Some(held) if held.holder == *holder => held.number,
+            Some(held) if held.until > now => return Ok(None),
+            held => held.map_or(0, |held| held.number) + 1,
+        };
+        state.leases.insert(lease.clone(), Lease { holder: holder.clone(), number, until: now + ttl });
+        Ok(Some(Fence { lease: lease.clone(), holder: holder.clone(), number }))
+    }
+
+    async fn release(&self, fence: &Fence) -> Result<(), StoreError> {
+        let mut state = self.state();
+        if let Some(held) = state.leases.get_mut(&fence.lease).filter(|held| held.number == fence.number) {
+            held.until = Timestamp::default();
+        }
+        Ok(())
+    }
+
+    async fn clock(&self) -> Result<Timestamp, StoreError> {
+        Ok(SystemClock.now())
     }
 }
 
@@ -164,7 +311,11 @@ impl Store for MemoryStore {
         for change in batch.changes {
             state.apply(change);
         }
-        state.journal.extend(batch.events);
+        for event in batch.events {
+            state.events += 1;
+            let place = state.events;
+            state.journal.insert(place, event);
+        }
         Ok(())
     }
 

@@ -1,17 +1,26 @@
 //! Where questions, documents and the journal are kept: the contract, and what every store promises.
 
 mod document;
+mod forward;
+mod lease;
+mod log;
 mod memory;
+mod nudge;
 #[cfg(feature = "sqlite")]
 mod sql;
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::broadcast;
 
 pub use self::document::{Collection, Document, DocumentKey};
+pub use self::lease::{Fence, LeaseName, Leases, ReplicaId};
+pub use self::log::{Bundle, Hash, Log, LogHead, ReaderName, Sealing, StoredCheckpoint, TILE, Tile};
 pub use self::memory::MemoryStore;
+pub use self::nudge::Nudge;
 #[cfg(feature = "sqlite")]
 pub use self::sql::{OpenError, SqliteStore};
 use crate::audit::AuditEvent;
@@ -190,6 +199,12 @@ pub trait Challenges: Send + Sync {
     /// [`StoreError`] if it cannot be told whether it exists.
     async fn challenge(&self, id: ChallengeId) -> Result<Option<Arc<ChallengeRecord>>, StoreError>;
 
+    /// Those of these questions that exist, in no order: one query, however many.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be told whether they exist.
+    async fn challenges_by_id(&self, ids: &[ChallengeId]) -> Result<Vec<Arc<ChallengeRecord>>, StoreError>;
+
     /// The newest question with this code.
     ///
     /// # Errors
@@ -220,14 +235,23 @@ pub trait Documents: Send + Sync {
     async fn documents(&self, of: Collection, now: Timestamp, page: Page) -> Result<Paged<Document>, StoreError>;
 }
 
-/// The journal: every event, in the order of commit, until the verifiable log has sealed it.
+/// An event that is not in the log yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsealed {
+    /// Where it stands in the journal: the store's own number, which says nothing but which.
+    pub place: u64,
+    /// What happened.
+    pub event: AuditEvent,
+}
+
+/// The journal: every event, in the order of commit, until the verifiable [`Log`] has sealed it.
 #[async_trait]
 pub trait Journal: Send + Sync {
-    /// Events in the order they were committed, with their place.
+    /// Events in the order they were committed, with their place. What an event presupposes stands before it.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be read.
-    async fn unsealed(&self, page: Page) -> Result<Paged<AuditEvent>, StoreError>;
+    async fn unsealed(&self, page: Page) -> Result<Paged<Unsealed>, StoreError>;
 }
 
 /// Where everything is kept. Reads are narrow traits; there is exactly one write. In the box: [`MemoryStore`] and, with the feature
@@ -260,7 +284,6 @@ pub trait Journal: Send + Sync {
 /// use std::sync::atomic::{AtomicU64, Ordering};
 ///
 /// use async_trait::async_trait;
-/// use identree_core::audit::AuditEvent;
 /// use identree_core::challenge::{ChallengeRecord, UserCode};
 /// use identree_core::id::ChallengeId;
 /// use identree_core::store::*;
@@ -282,12 +305,18 @@ pub trait Journal: Send + Sync {
 ///     async fn probe(&self) -> Result<(), StoreError> {
 ///         self.store.probe().await
 ///     }
+///     fn nudges(&self) -> Option<tokio::sync::broadcast::Receiver<Nudge>> {
+///         self.store.nudges()
+///     }
 /// }
 ///
 /// #[async_trait]
 /// impl<S: Store> Challenges for Counted<S> {
 ///     async fn challenge(&self, id: ChallengeId) -> Result<Option<Arc<ChallengeRecord>>, StoreError> {
 ///         self.store.challenge(id).await
+///     }
+///     async fn challenges_by_id(&self, ids: &[ChallengeId]) -> Result<Vec<Arc<ChallengeRecord>>, StoreError> {
+///         self.store.challenges_by_id(ids).await
 ///     }
 ///     async fn challenge_by_code(&self, code: &UserCode) -> Result<Option<Arc<ChallengeRecord>>, StoreError> {
 ///         self.store.challenge_by_code(code).await
@@ -309,10 +338,13 @@ pub trait Journal: Send + Sync {
 ///
 /// #[async_trait]
 /// impl<S: Store> Journal for Counted<S> {
-///     async fn unsealed(&self, page: Page) -> Result<Paged<AuditEvent>, StoreError> {
+///     async fn unsealed(&self, page: Page) -> Result<Paged<Unsealed>, StoreError> {
 ///         self.store.unsealed(page).await
 ///     }
 /// }
+///
+/// // What is sealed, and the leases, go through as they are.
+/// identree_core::forward_log!([S: Store] Counted<S> => store);
 /// ```
 ///
 /// A store is one when it passes [`store_suite!`](crate::store_suite) (feature `testkit`): some twenty clauses, stamped as tests.
@@ -320,7 +352,7 @@ pub trait Journal: Send + Sync {
 /// # Cancel safety
 /// A dropped `commit` may or may not have been written; the caller's revision tells at the next try.
 #[async_trait]
-pub trait Store: Challenges + Documents + Journal + 'static {
+pub trait Store: Challenges + Documents + Journal + Log + Leases + 'static {
     /// Applies every change and appends every event, durably, or nothing.
     ///
     /// # Errors
@@ -339,6 +371,12 @@ pub trait Store: Challenges + Documents + Journal + 'static {
     /// # Errors
     /// [`StoreError`] says why not.
     async fn probe(&self) -> Result<(), StoreError>;
+
+    /// Tells of what other servers over the same store commit, after it is durable; none for a store that one process has to
+    /// itself. A receiver that lags ([`RecvError::Lagged`](broadcast::error::RecvError::Lagged)) treats it as [`Nudge::Missed`].
+    fn nudges(&self) -> Option<broadcast::Receiver<Nudge>> {
+        None
+    }
 }
 
 macro_rules! forward {
@@ -347,6 +385,9 @@ macro_rules! forward {
         impl<S: Store + ?Sized> Challenges for $type {
             async fn challenge(&self, id: ChallengeId) -> Result<Option<Arc<ChallengeRecord>>, StoreError> {
                 (**self).challenge(id).await
+            }
+            async fn challenges_by_id(&self, ids: &[ChallengeId]) -> Result<Vec<Arc<ChallengeRecord>>, StoreError> {
+                (**self).challenges_by_id(ids).await
             }
             async fn challenge_by_code(&self, code: &UserCode) -> Result<Option<Arc<ChallengeRecord>>, StoreError> {
                 (**self).challenge_by_code(code).await
@@ -372,8 +413,60 @@ macro_rules! forward {
 
         #[async_trait]
         impl<S: Store + ?Sized> Journal for $type {
-            async fn unsealed(&self, page: Page) -> Result<Paged<AuditEvent>, StoreError> {
+            async fn unsealed(&self, page: Page) -> Result<Paged<Unsealed>, StoreError> {
                 (**self).unsealed(page).await
+            }
+        }
+
+        #[async_trait]
+        impl<S: Store + ?Sized> Log for $type {
+            async fn head(&self) -> Result<LogHead, StoreError> {
+                (**self).head().await
+            }
+            async fn bundles(&self, from: u64, limit: u32) -> Result<Vec<Bundle>, StoreError> {
+                (**self).bundles(from, limit).await
+            }
+            async fn tile(&self, level: u8, number: u64) -> Result<Option<Tile>, StoreError> {
+                (**self).tile(level, number).await
+            }
+            async fn checkpoints(&self, from: u64, limit: u32) -> Result<Vec<StoredCheckpoint>, StoreError> {
+                (**self).checkpoints(from, limit).await
+            }
+            async fn last_checkpoint(&self) -> Result<Option<StoredCheckpoint>, StoreError> {
+                (**self).last_checkpoint().await
+            }
+            async fn seal(&self, fence: &Fence, sealing: Sealing) -> Result<(), StoreError> {
+                (**self).seal(fence, sealing).await
+            }
+            async fn erase(&self, number: u64, from: &[u8], to: Vec<u8>) -> Result<(), StoreError> {
+                (**self).erase(number, from, to).await
+            }
+            async fn prune(&self, fence: &Fence, below: u64) -> Result<u64, StoreError> {
+                (**self).prune(fence, below).await
+            }
+            async fn cursor(&self, reader: &ReaderName) -> Result<u64, StoreError> {
+                (**self).cursor(reader).await
+            }
+            async fn advance(&self, fence: &Fence, reader: &ReaderName, to: u64) -> Result<(), StoreError> {
+                (**self).advance(fence, reader, to).await
+            }
+        }
+
+        #[async_trait]
+        impl<S: Store + ?Sized> Leases for $type {
+            async fn hold(
+                &self,
+                lease: &LeaseName,
+                holder: &ReplicaId,
+                ttl: Duration,
+            ) -> Result<Option<Fence>, StoreError> {
+                (**self).hold(lease, holder, ttl).await
+            }
+            async fn release(&self, fence: &Fence) -> Result<(), StoreError> {
+                (**self).release(fence).await
+            }
+            async fn clock(&self) -> Result<Timestamp, StoreError> {
+                (**self).clock().await
             }
         }
 
@@ -387,6 +480,9 @@ macro_rules! forward {
             }
             async fn probe(&self) -> Result<(), StoreError> {
                 (**self).probe().await
+            }
+            fn nudges(&self) -> Option<broadcast::Receiver<Nudge>> {
+                (**self).nudges()
             }
         }
     )*};

@@ -3,5 +3,6 @@
 //! An implementation that has not passed its suite is not an implementation.
 
 pub mod fakes;
+pub mod journal;
 pub mod recorder;
 pub mod suite;

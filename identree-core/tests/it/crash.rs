@@ -98,7 +98,8 @@ async fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
         let mut page = Page::first(500);
         loop {
             let paged = store.unsealed(page).await.unwrap();
-            for event in paged.items {
+            for unsealed in paged.items {
+                let event = unsealed.event;
                 *events.entry((event.challenge.unwrap(), event.kind)).or_insert(0) += 1;
             }
             let Some(next) = paged.next else { break };

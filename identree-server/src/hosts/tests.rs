@@ -2,7 +2,8 @@ use identree_core::credential::{Authorization, Credential, HostKey, Proof, Reque
 use identree_core::enrol::{EnrolRequest, Token};
 use identree_core::id::Nonce;
 use identree_core::rng::SeededEntropy;
-use identree_core::store::{Journal as _, MemoryStore};
+use identree_core::store::MemoryStore;
+use identree_core::testkit::journal::recorded;
 use identree_core::time::ManualClock;
 
 use super::*;
@@ -33,7 +34,7 @@ async fn a_secret_once_gone_never_works_again() {
     let current = hosts.secret(&web1()).unwrap();
     assert_eq!(seen.iter().filter(|secret| *secret == current.reveal().expose()).count(), 1);
     assert_eq!(seen.last(), Some(current.reveal().expose()));
-    let journal = hosts.parts.store.unsealed(Page::first(10)).await.unwrap().items;
+    let journal = recorded(&*hosts.parts.store).await;
     assert_eq!(journal.len(), 4);
 }
 
@@ -118,8 +119,7 @@ async fn a_token_is_for_one_host_one_time_and_a_short_time() {
     assert!(matches!(hosts.enrol(&enrolling(&newer, 4)).await, Err(EnrolRefusal::Stranger)));
     hosts.add_invited(&web2, None, None, LIFE, None).await.unwrap();
     assert!(matches!(hosts.enrol(&enrolling(&newer, 4)).await, Err(EnrolRefusal::Stranger)), "another registration");
-    let kinds: Vec<_> =
-        hosts.parts.store.unsealed(Page::first(20)).await.unwrap().items.iter().map(|event| event.kind).collect();
+    let kinds: Vec<_> = recorded(&*hosts.parts.store).await.iter().map(|event| event.kind).collect();
     assert_eq!(kinds.iter().filter(|kind| **kind == EventKind::HostEnrolled).count(), 1, "{kinds:?}");
 }
 

@@ -222,7 +222,8 @@ impl Directory for People {
 #[cfg(test)]
 mod tests {
     use identree_core::rng::SeededEntropy;
-    use identree_core::store::{Journal as _, MemoryStore};
+    use identree_core::store::MemoryStore;
+    use identree_core::testkit::journal::recorded;
     use identree_core::time::{Clock as _, ManualClock};
 
     use super::*;
@@ -271,7 +272,7 @@ mod tests {
         assert!(matches!(sign_in(&people, &identity("2", "ann")).await, Err(LinkError::Taken(_))));
         assert_eq!(sign_in(&people, &identity("1", "root")).await.unwrap(), ann, "a changed claim changes nobody");
         assert!(sign_in(&people, &identity("3", "Ann")).await.is_ok(), "case counts");
-        let kinds: Vec<_> = parts.store.unsealed(Page::first(9)).await.unwrap().items.iter().map(|e| e.kind).collect();
+        let kinds: Vec<_> = recorded(&*parts.store).await.iter().map(|e| e.kind).collect();
         assert_eq!(kinds, [EventKind::PersonLinked, EventKind::PersonLinkRefused, EventKind::PersonLinked]);
 
         let admins = [GroupName::parse("admins").unwrap()];

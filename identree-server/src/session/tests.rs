@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use identree_core::audit::AuditEvent;
 use identree_core::challenge::{ChallengeRecord, UserCode};
 use identree_core::id::ChallengeId;
 use identree_core::rng::SeededEntropy;
 use identree_core::store::{
-    ChallengeFilter, Challenges, Document, Documents, Journal, MemoryStore, Page, Paged, Store,
+    ChallengeFilter, Challenges, Document, Documents, Journal, MemoryStore, Page, Paged, Store, Unsealed,
 };
 use identree_core::testkit::fakes::user;
 use identree_core::time::{Clock as _, ManualClock};
@@ -48,6 +47,9 @@ impl Challenges for Slow {
     async fn challenge(&self, id: ChallengeId) -> Result<Option<Arc<ChallengeRecord>>, StoreError> {
         self.inner.challenge(id).await
     }
+    async fn challenges_by_id(&self, ids: &[ChallengeId]) -> Result<Vec<Arc<ChallengeRecord>>, StoreError> {
+        self.inner.challenges_by_id(ids).await
+    }
     async fn challenge_by_code(&self, code: &UserCode) -> Result<Option<Arc<ChallengeRecord>>, StoreError> {
         self.inner.challenge_by_code(code).await
     }
@@ -58,7 +60,7 @@ impl Challenges for Slow {
 
 #[async_trait]
 impl Journal for Slow {
-    async fn unsealed(&self, page: Page) -> Result<Paged<AuditEvent>, StoreError> {
+    async fn unsealed(&self, page: Page) -> Result<Paged<Unsealed>, StoreError> {
         self.inner.unsealed(page).await
     }
 }
@@ -75,6 +77,8 @@ impl Store for Slow {
         self.inner.probe().await
     }
 }
+
+identree_core::forward_log!(Slow => inner);
 
 struct Rig {
     store: Arc<Slow>,

@@ -7,8 +7,8 @@ use identree_core::audit::{AuditEvent, EventKind};
 use identree_core::challenge::{ChallengeRecord, UserCode};
 use identree_core::id::ChallengeId;
 use identree_core::store::{
-    Batch, ChallengeFilter, Challenges, Change, Collection, Document, DocumentKey, Documents, Journal, Page, Paged,
-    Store, StoreError,
+    Batch, ChallengeFilter, Challenges, Change, Collection, Document, DocumentKey, Documents, Journal, Nudge, Page,
+    Paged, Store, StoreError, Unsealed,
 };
 use identree_core::time::Timestamp;
 use metrics::{Counter, Histogram, counter, histogram};
@@ -159,6 +159,10 @@ impl Challenges for CountedStore {
         self.seen(Call::Read, self.inner.challenge(id).await)
     }
 
+    async fn challenges_by_id(&self, ids: &[ChallengeId]) -> Result<Vec<Arc<ChallengeRecord>>, StoreError> {
+        self.seen(Call::Read, self.inner.challenges_by_id(ids).await)
+    }
+
     async fn challenge_by_code(&self, code: &UserCode) -> Result<Option<Arc<ChallengeRecord>>, StoreError> {
         self.seen(Call::Read, self.inner.challenge_by_code(code).await)
     }
@@ -185,7 +189,7 @@ impl Documents for CountedStore {
 
 #[async_trait]
 impl Journal for CountedStore {
-    async fn unsealed(&self, page: Page) -> Result<Paged<AuditEvent>, StoreError> {
+    async fn unsealed(&self, page: Page) -> Result<Paged<Unsealed>, StoreError> {
         self.seen(Call::Read, self.inner.unsealed(page).await)
     }
 }
@@ -210,7 +214,13 @@ impl Store for CountedStore {
     async fn probe(&self) -> Result<(), StoreError> {
         self.seen(Call::Probe, self.inner.probe().await)
     }
+
+    fn nudges(&self) -> Option<tokio::sync::broadcast::Receiver<Nudge>> {
+        self.inner.nudges()
+    }
 }
+
+identree_core::forward_log!(CountedStore => inner);
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,6 @@
 //! One installation: a data directory, the development provider, and `identree serve` as often as the test wants it.
 
+use identree_core::testkit::journal::recorded;
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -10,7 +11,7 @@ use identree_core::challenge::ChallengeRecord;
 use identree_core::credential::HostSecret;
 use identree_core::grant::KeyRing;
 use identree_core::id::{ChallengeId, HostName};
-use identree_core::store::{ChallengeFilter, Challenges as _, Journal as _, Page, SqliteStore};
+use identree_core::store::{ChallengeFilter, Challenges as _, Page, SqliteStore};
 use identree_evidence::{Kind, secret as note};
 use identree_server::devidp::Persona;
 use rustix::process::{Pid, Signal, kill_process};
@@ -185,13 +186,7 @@ impl Place {
 
 /// The journal numbers its events without gaps, so that a count is a place.
 async fn events(store: &SqliteStore, known: u64) -> Vec<AuditEvent> {
-    let (mut events, mut page) = (Vec::new(), Page { limit: 1000, after: Some(known) });
-    loop {
-        let paged = store.unsealed(page).await.unwrap();
-        events.extend(paged.items);
-        let Some(next) = paged.next else { return events };
-        page.after = Some(next);
-    }
+    recorded(store).await.into_iter().skip(usize::try_from(known).unwrap()).collect()
 }
 
 impl Serving {

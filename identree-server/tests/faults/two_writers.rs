@@ -1,5 +1,6 @@
 //! Two engines that write to one SQLite file, as two processes would that the lock of the data directory did not part.
 
+use identree_core::testkit::journal::recorded;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use identree_core::challenge::FreeChallenge;
 use identree_core::engine::{Caps, CoolDown, Refusal, Verdict, Vote, VoteRefusal};
 use identree_core::id::{ChallengeKind, HostName, Target, UserName};
 use identree_core::policy::RuleSet;
-use identree_core::store::{Challenges as _, Journal as _, Page, SqliteStore};
+use identree_core::store::{Challenges as _, SqliteStore};
 use identree_core::time::{Clock as _, SystemClock};
 use identree_core::{Ask, Engine};
 
@@ -53,7 +54,7 @@ fn two_engines_on_one_file_settle_each_question_once() {
         }
         assert_eq!(counted.len(), QUESTIONS);
 
-        let mut events = stores[1].unsealed(Page::first(1000)).await.unwrap().items;
+        let mut events = recorded(&stores[1]).await;
         events.retain(|event| event.kind != identree_core::audit::EventKind::VoteRefused);
         let kinds = by_question(&events);
         for (id, verdict) in counted {

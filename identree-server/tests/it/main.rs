@@ -25,6 +25,7 @@ mod sign_in;
 mod smuggling;
 mod unit;
 
+use identree_core::testkit::journal::recorded;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,7 +42,7 @@ use identree_core::id::{GroupName, HostName, Nonce, UserName};
 use identree_core::policy::RuleSet;
 use identree_core::rng::SeededEntropy;
 use identree_core::secret::Secret;
-use identree_core::store::{Batch, Journal as _, MemoryStore, Page, Store};
+use identree_core::store::{Batch, MemoryStore, Store};
 use identree_core::time::{Clock, ManualClock};
 use identree_core::wire::v1;
 use identree_evidence::{Kind, secret as note};
@@ -265,7 +266,7 @@ impl Rig {
     }
 
     async fn journal(&self) -> Vec<AuditEvent> {
-        self.store.unsealed(Page::first(1000)).await.unwrap().items
+        recorded(&*self.store).await
     }
 }
 

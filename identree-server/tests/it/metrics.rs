@@ -1,5 +1,6 @@
 //! `/metrics`: closed unless opened, right in form, and the same numbers as the journal.
 
+use identree_core::testkit::journal::recorded;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use identree_core::audit::EventKind;
 use identree_core::id::ChallengeId;
 use identree_core::rng::OsEntropy;
-use identree_core::store::{Batch, Journal as _, Page, SqliteStore, Store as _};
+use identree_core::store::{Batch, SqliteStore, Store as _};
 use identree_core::time::{Clock as _, SystemClock};
 use identree_core::wire::v1::{CHALLENGES, Reply};
 use identree_evidence::{Kind, secret as note};
@@ -116,7 +117,7 @@ fn after_real_traffic_the_numbers_are_those_of_the_journal() {
     let alone = |seen: &BTreeMap<String, f64>| seen.get("identree_open_connections") == Some(&1.0);
     let seen = std::iter::repeat_with(|| metrics(&server)).take(1000).find(alone).unwrap();
     let value = |series: &str| *seen.get(series).unwrap_or_else(|| panic!("no {series} in {:#?}", seen.keys()));
-    let journal = beside(data, async |store| store.unsealed(Page::first(1000)).await.unwrap().items);
+    let journal = beside(data, async |store| recorded(&store).await);
     for kind in EventKind::ALL.iter().filter(|kind| **kind != EventKind::HostAdded) {
         let events = journal.iter().filter(|event| event.kind == *kind).count();
         let counted = value(&format!("identree_journal_events_total{{kind=\"{}\"}}", kind.as_str()));

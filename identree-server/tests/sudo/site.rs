@@ -1,5 +1,6 @@
 //! One installation: `identree serve` on loopback ports of its own, with SQLite, TLS and one registered host.
 
+use identree_core::testkit::journal::recorded;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use std::sync::Once;
 use std::sync::mpsc::{Receiver, channel};
 
 use identree_core::challenge::{ChallengeRecord, Settled, State};
-use identree_core::store::{ChallengeFilter, Challenges as _, Journal as _, Page, SqliteStore};
+use identree_core::store::{ChallengeFilter, Challenges as _, Page, SqliteStore};
 use identree_evidence::{Kind, secret as note};
 use identree_server::devidp::Persona;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
@@ -175,7 +176,7 @@ impl Site {
     pub(crate) fn events(&self) -> Vec<&'static str> {
         let all = RUNTIME.block_on(async {
             let store = SqliteStore::open(&self.path("data").join("identree.db")).await.unwrap();
-            store.unsealed(Page::first(1000)).await.unwrap().items
+            recorded(&store).await
         });
         all.iter().filter(|event| event.challenge.is_some()).map(|event| event.kind.as_str()).collect()
     }

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use identree_core::audit::AuditEvent;
 use identree_core::challenge::{ChallengeRecord, UserCode};
 use identree_core::id::ChallengeId;
 use identree_core::store::{
     Batch, ChallengeFilter, Challenges, Collection, Document, DocumentKey, Documents, Journal, Page, Paged,
-    SqliteStore, Store, StoreError,
+    SqliteStore, Store, StoreError, Unsealed,
 };
 use identree_core::time::Timestamp;
 use tokio::sync::Mutex;
@@ -29,6 +28,9 @@ impl OneByOne {
 impl Challenges for OneByOne {
     async fn challenge(&self, id: ChallengeId) -> Result<Option<Arc<ChallengeRecord>>, StoreError> {
         self.inner.challenge(id).await
+    }
+    async fn challenges_by_id(&self, ids: &[ChallengeId]) -> Result<Vec<Arc<ChallengeRecord>>, StoreError> {
+        self.inner.challenges_by_id(ids).await
     }
     async fn challenge_by_code(&self, code: &UserCode) -> Result<Option<Arc<ChallengeRecord>>, StoreError> {
         self.inner.challenge_by_code(code).await
@@ -54,7 +56,7 @@ impl Documents for OneByOne {
 
 #[async_trait]
 impl Journal for OneByOne {
-    async fn unsealed(&self, page: Page) -> Result<Paged<AuditEvent>, StoreError> {
+    async fn unsealed(&self, page: Page) -> Result<Paged<Unsealed>, StoreError> {
         self.inner.unsealed(page).await
     }
 }
@@ -72,3 +74,5 @@ impl Store for OneByOne {
         self.inner.probe().await
     }
 }
+
+identree_core::forward_log!(OneByOne => inner);

@@ -28,6 +28,12 @@ impl Challenges for SqliteStore {
         found.as_deref().map(record).transpose()
     }
 
+    async fn challenges_by_id(&self, ids: &[ChallengeId]) -> Result<Vec<Arc<ChallengeRecord>>, StoreError> {
+        let ids = ids.iter().map(|id| id.as_bytes().to_vec());
+        let rows = Entity::find().filter(Column::Id.is_in(ids)).all(&self.pages).await.map_err(error::page)?;
+        rows.iter().map(|row| record(&row.record)).collect()
+    }
+
     async fn challenge_by_code(&self, code: &UserCode) -> Result<Option<Arc<ChallengeRecord>>, StoreError> {
         let found: Option<String> =
             sqlx::query_scalar("SELECT record FROM challenges WHERE code = ? ORDER BY seq DESC LIMIT 1")

@@ -5,12 +5,11 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::entity::journal::{Column, Entity, Model};
 use super::{SqliteStore, Window, error};
-use crate::audit::AuditEvent;
-use crate::store::{Journal, Page, Paged, StoreError};
+use crate::store::{Journal, Page, Paged, StoreError, Unsealed};
 
 #[async_trait]
 impl Journal for SqliteStore {
-    async fn unsealed(&self, page: Page) -> Result<Paged<AuditEvent>, StoreError> {
+    async fn unsealed(&self, page: Page) -> Result<Paged<Unsealed>, StoreError> {
         let window = Window::of(page);
         let query = Entity::find()
             .filter(Column::Seq.gt(window.after.unwrap_or(0)))
@@ -18,8 +17,12 @@ impl Journal for SqliteStore {
             .limit(window.rows());
         let mut rows = query.all(&self.pages).await.map_err(error::page)?;
         let next = window.cut(&mut rows, |row: &Model| row.seq);
-        let event =
-            |row: &Model| serde_json::from_str(&row.event).map_err(|source| error::corrupt("journal")(source.into()));
-        Ok(Paged { items: rows.iter().map(event).collect::<Result<_, _>>()?, next })
+        let corrupt = error::corrupt("journal");
+        let unsealed = |row: &Model| {
+            let place = u64::try_from(row.seq).map_err(|source| corrupt(source.into()))?;
+            let event = serde_json::from_str(&row.event).map_err(|source| corrupt(source.into()))?;
+            Ok(Unsealed { place, event })
+        };
+        Ok(Paged { items: rows.iter().map(unsealed).collect::<Result<_, StoreError>>()?, next })
     }
 }

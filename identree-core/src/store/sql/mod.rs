@@ -10,6 +10,7 @@ mod documents;
 mod entity;
 mod error;
 mod journal;
+mod log;
 mod migration;
 mod open;
 mod row;

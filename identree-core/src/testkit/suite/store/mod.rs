@@ -107,7 +107,7 @@ async fn journal(store: &AnyStore) -> Vec<AuditEvent> {
     loop {
         let paged = store.unsealed(page).await.expect("the journal can be read");
         assert!(paged.items.len() <= 7, "a page is not longer than asked");
-        events.extend(paged.items);
+        events.extend(paged.items.into_iter().map(|unsealed| unsealed.event));
         match paged.next {
             Some(next) => page.after = Some(next),
             None => return events,

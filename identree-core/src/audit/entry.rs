@@ -1,0 +1,265 @@
+//! An event as the log keeps it: a leaf that everybody may see, and beside it what tells of persons.
+//!
+//! The leaf is canonical JSON (RFC 8785: members in order, no spaces). Where an event tells of persons, the leaf has a commitment
+//! instead: the SHA-256 of the personal part, which begins with 16 random bytes. Erasing the personal part leaves the leaf, its
+//! hash and so the whole tree as they were; without the salt nobody can guess what stood there.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::{AuditEvent, EventKind, EventSeq, SealedEvent};
+use crate::id::{ChallengeId, EventId, Target, UserName};
+use crate::store::{Bundle, Hash, TILE};
+use crate::time::Timestamp;
+
+/// The details that tell of persons: they stand beside the leaf, never in it.
+pub const PERSONAL_DETAILS: &[&str] =
+    &["address", "after", "before", "command", "email", "name", "reason", "sub", "text", "user", "user_agent"];
+
+/// The longest detail in a leaf, in bytes; of a longer one the leaf has its SHA-256.
+const LONGEST_DETAIL: usize = 4096;
+/// The longest leaf, in bytes: its length stands in two.
+const LONGEST_LEAF: usize = 0xffff;
+
+/// An event ready for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// What is hashed into the tree.
+    pub leaf: Vec<u8>,
+    /// What stands beside it; nothing where the event tells of no person, or it was erased.
+    pub personal: Vec<u8>,
+}
+
+/// What was read is no entry.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EntryError {
+    /// Not the JSON of a leaf, or of a personal part.
+    #[error("not an entry of this log")]
+    Json(#[from] serde_json::Error),
+    /// The personal part is not the one that the leaf commits to.
+    #[error("the personal data is not what the entry commits to")]
+    Commitment,
+    /// Lengths and bytes do not fit together.
+    #[error("the bundle ends in the middle of entry {0}")]
+    Cut(u64),
+    /// It is longer than an entry may be.
+    #[error("the entry is longer than {LONGEST_LEAF} bytes")]
+    TooLong,
+}
+
+/// The leaf. Members stand in the order of their names.
+#[derive(Serialize, Deserialize)]
+struct Leaf<'a> {
+    at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    challenge: Option<ChallengeId>,
+    #[serde(borrow, default, skip_serializing_if = "BTreeMap::is_empty")]
+    details: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
+    id: EventId,
+    kind: EventKind,
+    /// The commitment.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    personal: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    target: Option<Cow<'a, Target>>,
+    v: u8,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    via: Option<Cow<'a, str>>,
+}
+
+/// The personal part, in the order of its names.
+#[derive(Serialize, Deserialize)]
+struct Personal<'a> {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    actor: Option<Cow<'a, UserName>>,
+    #[serde(borrow, default, skip_serializing_if = "BTreeMap::is_empty")]
+    details: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
+    #[serde(borrow)]
+    salt: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    subject: Option<Cow<'a, UserName>>,
+}
+
+impl Entry {
+    /// An event, with a salt that nobody else has.
+    ///
+    /// # Errors
+    /// [`EntryError::TooLong`] if it is longer than an entry may be, details apart.
+    pub fn of(event: &AuditEvent, salt: [u8; 16]) -> Result<Self, EntryError> {
+        let (mut open, mut kept) = (BTreeMap::new(), BTreeMap::new());
+        for (name, value) in &event.details {
+            let personal = PERSONAL_DETAILS.binary_search(&name.as_str()).is_ok();
+            let value = if value.len() > LONGEST_DETAIL && !personal { digest(value) } else { Cow::Borrowed(&**value) };
+            let of = if personal { &mut kept } else { &mut open };
+            of.insert(Cow::Borrowed(&**name), value);
+        }
+        let personal = if event.actor.is_none() && event.subject.is_none() && kept.is_empty() {
+            Vec::new()
+        } else {
+            json(&Personal {
+                actor: event.actor.as_ref().map(Cow::Borrowed),
+                details: kept,
+                salt: URL_SAFE_NO_PAD.encode(salt).into(),
+                subject: event.subject.as_ref().map(Cow::Borrowed),
+            })?
+        };
+        let leaf = json(&Leaf {
+            at: event.at,
+            challenge: event.challenge,
+            details: open,
+            id: event.id,
+            kind: event.kind,
+            personal: (!personal.is_empty()).then(|| commitment(&personal).into()),
+            target: event.target.as_ref().map(Cow::Borrowed),
+            v: 1,
+            via: event.via.as_deref().map(Cow::Borrowed),
+        })?;
+        if leaf.len() > LONGEST_LEAF { Err(EntryError::TooLong) } else { Ok(Self { leaf, personal }) }
+    }
+
+    /// The hash of the leaf (RFC 6962 §2.1).
+    pub fn leaf_hash(&self) -> Hash {
+        leaf_hash(&self.leaf)
+    }
+
+    /// The event at this place of the log.
+    ///
+    /// # Errors
+    /// [`EntryError`] if it is none, or the personal part is another's.
+    pub fn sealed(&self, seq: EventSeq) -> Result<SealedEvent, EntryError> {
+        let leaf: Leaf<'_> = serde_json::from_slice(&self.leaf)?;
+        let personal: Option<Personal<'_>> = match (&leaf.personal, self.personal.is_empty()) {
+            (_, true) => None,
+            (Some(wanted), false) if *wanted == commitment(&self.personal) => {
+                Some(serde_json::from_slice(&self.personal)?)
+            }
+            _ => return Err(EntryError::Commitment),
+        };
+        let mut salt = None;
+        let mut event = AuditEvent {
+            challenge: leaf.challenge,
+            target: leaf.target.map(Cow::into_owned),
+            via: leaf.via.map(Cow::into_owned),
+            details: leaf.details.into_iter().map(owned).collect(),
+            ..AuditEvent::new(leaf.id, leaf.at, leaf.kind)
+        };
+        if let Some(personal) = personal {
+            event.actor = personal.actor.map(Cow::into_owned);
+            event.subject = personal.subject.map(Cow::into_owned);
+            event.details.extend(personal.details.into_iter().map(owned));
+            salt = URL_SAFE_NO_PAD.decode(&*personal.salt).ok().and_then(|bytes| bytes.try_into().ok());
+        }
+        Ok(SealedEvent { seq, event, leaf_hash: self.leaf_hash(), salt })
+    }
+
+    /// Appends it to a bundle's two parts.
+    pub fn push(&self, bundle: &mut Bundle) {
+        // A leaf fits by construction; a personal part of 4 GiB fits in no memory that made it.
+        bundle.entries.extend_from_slice(&u16::try_from(self.leaf.len()).unwrap_or(u16::MAX).to_be_bytes());
+        bundle.entries.extend_from_slice(&self.leaf);
+        bundle.personal.extend_from_slice(&u32::try_from(self.personal.len()).unwrap_or(u32::MAX).to_be_bytes());
+        bundle.personal.extend_from_slice(&self.personal);
+    }
+
+    /// The entries of a bundle.
+    ///
+    /// # Errors
+    /// [`EntryError::Cut`] with the place in the log where lengths and bytes do not fit together.
+    pub fn split(bundle: &Bundle) -> Result<Vec<Self>, EntryError> {
+        let (mut entries, mut personal, mut found) = (&*bundle.entries, &*bundle.personal, Vec::new());
+        while !entries.is_empty() {
+            let cut = || EntryError::Cut(bundle.number.saturating_mul(TILE) + found.len() as u64);
+            let leaf = take::<2>(&mut entries).ok_or_else(cut)?;
+            let beside = take::<4>(&mut personal).ok_or_else(cut)?;
+            found.push(Self { leaf: leaf.to_vec(), personal: beside.to_vec() });
+        }
+        if personal.is_empty() { Ok(found) } else { Err(EntryError::Cut(bundle.number * TILE + found.len() as u64)) }
+    }
+}
+
+/// The hash of a leaf (RFC 6962 §2.1): SHA-256 of a zero byte and the leaf.
+pub fn leaf_hash(leaf: &[u8]) -> Hash {
+    Sha256::new().chain_update([0]).chain_update(leaf).finalize().into()
+}
+
+fn owned((name, value): (Cow<'_, str>, Cow<'_, str>)) -> (String, String) {
+    (name.into_owned(), value.into_owned())
+}
+
+/// Takes what stands after its length in `N` bytes.
+fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (length, after) = rest.split_first_chunk::<N>()?;
+    let length = length.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+    let (taken, after) = after.split_at_checked(length)?;
+    *rest = after;
+    Some(taken)
+}
+
+fn commitment(personal: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(personal))
+}
+
+fn digest(value: &str) -> Cow<'static, str> {
+    Cow::Owned(format!("sha256:{}", crate::text::hex(&Sha256::digest(value))))
+}
+
+fn json(value: &impl Serialize) -> serde_json::Result<Vec<u8>> {
+    let mut out = Vec::with_capacity(512);
+    serde_json::to_writer(&mut out, value)?;
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event() -> AuditEvent {
+        let mut event = AuditEvent::new(EventId::from_bytes([7; 16]), Timestamp::from_secs(9), EventKind::SignedIn)
+            .with("address", "192.0.2.1")
+            .with("issuer", "https://id.example");
+        event.subject = Some(UserName::parse("ann").unwrap());
+        event
+    }
+
+    #[test]
+    fn personal_details_are_sorted() {
+        assert!(PERSONAL_DETAILS.is_sorted());
+    }
+
+    #[test]
+    fn what_goes_in_comes_out_and_the_leaf_names_nobody() {
+        let entry = Entry::of(&event(), [1; 16]).unwrap();
+        let leaf = String::from_utf8(entry.leaf.clone()).unwrap();
+        assert!(!leaf.contains("ann") && !leaf.contains("192.0.2.1") && leaf.contains("id.example"), "{leaf}");
+        let sealed = entry.sealed(EventSeq(3)).unwrap();
+        assert_eq!((sealed.event, sealed.salt), (event(), Some([1; 16])));
+        let value: serde_json::Value = serde_json::from_str(&leaf).unwrap();
+        assert_eq!(serde_json::to_string(&value).unwrap(), leaf, "members stand in their order");
+    }
+
+    #[test]
+    fn erasing_leaves_the_hash_and_another_personal_part_is_seen() {
+        let entry = Entry::of(&event(), [1; 16]).unwrap();
+        let erased = Entry { personal: vec![], ..entry.clone() };
+        assert_eq!(erased.leaf_hash(), entry.leaf_hash());
+        assert_eq!(erased.sealed(EventSeq(0)).unwrap().event.subject, None);
+        let other = Entry { personal: Entry::of(&event(), [2; 16]).unwrap().personal, ..entry };
+        assert!(matches!(other.sealed(EventSeq(0)), Err(EntryError::Commitment)));
+    }
+
+    #[test]
+    fn bundles_split_into_what_was_pushed_and_a_cut_is_told() {
+        let mut bundle = Bundle { number: 2, entries: vec![], personal: vec![] };
+        let entries: Vec<_> = (0..3).map(|n| Entry::of(&event(), [n; 16]).unwrap()).collect();
+        entries.iter().for_each(|entry| entry.push(&mut bundle));
+        assert_eq!(Entry::split(&bundle).unwrap(), entries);
+        bundle.entries.pop();
+        assert!(matches!(Entry::split(&bundle), Err(EntryError::Cut(514))));
+    }
+}
