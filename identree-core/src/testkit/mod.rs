@@ -3,6 +3,7 @@
 //! An implementation that has not passed its suite is not an implementation.
 
 pub mod fakes;
+pub mod history;
 pub mod journal;
 pub mod recorder;
 pub mod suite;
