@@ -18,8 +18,21 @@ use crate::store::{Bundle, Hash, TILE};
 use crate::time::Timestamp;
 
 /// The details that tell of persons: they stand beside the leaf, never in it.
-pub const PERSONAL_DETAILS: &[&str] =
-    &["address", "after", "before", "command", "email", "name", "reason", "sub", "text", "user", "user_agent"];
+pub const PERSONAL_DETAILS: &[&str] = &[
+    "action",
+    "address",
+    "after",
+    "before",
+    "command",
+    "email",
+    "error",
+    "name",
+    "reason",
+    "sub",
+    "text",
+    "user",
+    "user_agent",
+];
 
 /// The longest detail in a leaf, in bytes; of a longer one the leaf has its SHA-256.
 const LONGEST_DETAIL: usize = 4096;

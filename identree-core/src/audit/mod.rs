@@ -3,10 +3,12 @@
 mod checkpoint;
 mod entry;
 mod event;
+mod kind;
 mod sink;
 pub mod tree;
 
 pub use self::checkpoint::{Checkpoint, CheckpointError, LogKey, Origin};
 pub use self::entry::{Entry, EntryError, PERSONAL_DETAILS, leaf_hash};
-pub use self::event::{AuditEvent, EventKind};
+pub use self::event::AuditEvent;
+pub use self::kind::{DETAILS, EventKind, Tells};
 pub use self::sink::{AuditSink, EventSeq, SealedEvent, SinkError, SinkName};
