@@ -81,6 +81,7 @@ pub struct Sealing {
     /// Where it stands then; the same where only a checkpoint is added.
     pub to: LogHead,
     /// The places of the journal ([`Unsealed::place`](super::Unsealed::place)) whose events are in the log now: they leave the journal.
+    /// One that is not there is sealed already: [`StoreError::Conflict`].
     pub places: Vec<u64>,
     /// The bundles that changed or came, in order, each replacing the one of its number.
     pub bundles: Vec<Bundle>,
@@ -128,10 +129,11 @@ pub trait Log: Send + Sync {
     /// [`StoreError`] if it cannot be read.
     async fn last_checkpoint(&self) -> Result<Option<StoredCheckpoint>, StoreError>;
 
-    /// Writes one step of the sealer, durably, or nothing.
+    /// Writes one step of the sealer, durably, or nothing. A place of the journal is never given to another event.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] if the fence is not the newest of its lease, or the log does not stand at `from`.
+    /// [`StoreError::Conflict`] if the fence is not the newest of its lease, the log does not stand at `from`, or one of the places is
+    /// not in the journal.
     async fn seal(&self, fence: &Fence, sealing: Sealing) -> Result<(), StoreError>;
 
     /// Replaces the personal data of a bundle, and counts it in [`LogHead::erasures`].
@@ -140,8 +142,8 @@ pub trait Log: Send + Sync {
     /// [`StoreError::Conflict`] if the personal data is not what `from` says, or the bundle is not there.
     async fn erase(&self, number: u64, from: &[u8], to: Vec<u8>) -> Result<(), StoreError>;
 
-    /// Removes the bundles below this number, with their tiles of level 0 and the checkpoints that end before them. What is left proves
-    /// itself still.
+    /// Removes the whole bundles below this number, with their tiles of level 0 and the checkpoints that end before them; gives how many.
+    /// What is left proves itself still: the last checkpoint stays, and so does a last bundle that is not whole.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] if the fence is not the newest of its lease.

@@ -228,7 +228,8 @@ impl Log for MemoryStore {
     async fn seal(&self, fence: &Fence, sealing: Sealing) -> Result<(), StoreError> {
         let mut state = self.state();
         state.is_newest(fence)?;
-        if state.log.head != sealing.from {
+        let waiting = sealing.places.iter().all(|place| state.journal.contains_key(place));
+        if state.log.head != sealing.from || !waiting {
             return Err(StoreError::Conflict);
         }
         for place in &sealing.places {
@@ -255,10 +256,12 @@ impl Log for MemoryStore {
         let mut state = self.state();
         state.is_newest(fence)?;
         let log = &mut state.log;
+        let below = below.min(log.head.size / TILE);
         let kept = log.bundles.split_off(&below);
         let gone = std::mem::replace(&mut log.bundles, kept).len() as u64;
         log.tiles.retain(|(level, number), _| *level > 0 || *number >= below);
-        log.checkpoints.retain(|size, _| *size > below.saturating_mul(TILE));
+        let last = log.checkpoints.last_key_value().map(|(size, _)| *size);
+        log.checkpoints.retain(|size, _| *size > below * TILE || Some(*size) == last);
         Ok(gone)
     }
 

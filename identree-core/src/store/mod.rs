@@ -347,7 +347,7 @@ pub trait Journal: Send + Sync {
 /// identree_core::forward_log!([S: Store] Counted<S> => store);
 /// ```
 ///
-/// A store is one when it passes [`store_suite!`](crate::store_suite) (feature `testkit`): some twenty clauses, stamped as tests.
+/// A store is one when it passes [`store_suite!`](crate::store_suite) (feature `testkit`): some forty clauses, stamped as tests.
 ///
 /// # Cancel safety
 /// A dropped `commit` may or may not have been written; the caller's revision tells at the next try.

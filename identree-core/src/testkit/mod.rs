@@ -6,4 +6,5 @@ pub mod fakes;
 pub mod history;
 pub mod journal;
 pub mod recorder;
+pub mod sealing;
 pub mod suite;

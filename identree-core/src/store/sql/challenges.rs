@@ -29,9 +29,15 @@ impl Challenges for SqliteStore {
     }
 
     async fn challenges_by_id(&self, ids: &[ChallengeId]) -> Result<Vec<Arc<ChallengeRecord>>, StoreError> {
-        let ids = ids.iter().map(|id| id.as_bytes().to_vec());
-        let rows = Entity::find().filter(Column::Id.is_in(ids)).all(&self.pages).await.map_err(error::page)?;
-        rows.iter().map(|row| record(&row.record)).collect()
+        // As one value: there is a limit on how many a statement takes.
+        let ids = serde_json::to_string(ids).map_err(|error| StoreError::Unavailable(error.into()))?;
+        let rows: Vec<String> =
+            sqlx::query_scalar("SELECT record FROM challenges WHERE id IN (SELECT unhex(value) FROM json_each(?))")
+                .bind(ids)
+                .fetch_all(&self.pool)
+                .await
+                .map_err(error::store)?;
+        rows.iter().map(|row| record(row)).collect()
     }
 
     async fn challenge_by_code(&self, code: &UserCode) -> Result<Option<Arc<ChallengeRecord>>, StoreError> {

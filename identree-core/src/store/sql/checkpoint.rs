@@ -18,12 +18,14 @@ pub(super) struct Progress {
     pub(super) transactions: u64,
     /// Batches written in them.
     pub(super) batches: u64,
+    /// About how many pages of the sealed log.
+    pub(super) log_pages: u64,
 }
 
 impl Progress {
     /// About how many pages that came to: a transaction has its own, and a question with its event touches two more.
     const fn pages(self) -> u64 {
-        4 * self.transactions + 2 * self.batches
+        4 * self.transactions + 2 * self.batches + self.log_pages
     }
 }
 

@@ -11,6 +11,7 @@ mod entity;
 mod error;
 mod journal;
 mod log;
+mod log_write;
 mod migration;
 mod open;
 mod row;

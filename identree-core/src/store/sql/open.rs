@@ -16,7 +16,7 @@ use sea_orm_migration::MigratorTrait as _;
 
 use super::error::{OpenError, open as failed};
 use super::migration::Migrator;
-use super::statements;
+use super::{log_write, statements};
 
 /// `IDNT`, in the header of every file of ours (<https://sqlite.org/pragma.html#pragma_application_id>).
 const APPLICATION_ID: i32 = 0x4944_4e54;
@@ -69,7 +69,7 @@ pub(super) fn writer(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-    connection.set_prepared_statement_cache_capacity(statements::COUNT);
+    connection.set_prepared_statement_cache_capacity(statements::COUNT + log_write::COUNT);
     Ok(connection)
 }
 

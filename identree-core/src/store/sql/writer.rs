@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{spawn_blocking, yield_now};
 
 use super::checkpoint::{self, Progress};
+use super::log_write::{self, LogWrite};
 use super::row::Write;
 use super::transaction::{self, Sweep};
 use super::{error, open};
@@ -33,6 +34,7 @@ pub(super) struct Writer {
 #[derive(Debug)]
 enum Job {
     Commit(Write, Reply<()>),
+    Log(LogWrite, Reply<Option<u64>>),
     Sweep(Sweep, Reply<u64>),
 }
 
@@ -57,6 +59,13 @@ impl Writer {
     pub(super) async fn commit(&self, write: Write) -> Result<(), StoreError> {
         let (reply, answer) = oneshot::channel();
         self.jobs.send(Job::Commit(write, reply)).await.map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+
+    /// Writes to the log or the leases; `None` if it does not fit what stands.
+    pub(super) async fn log(&self, write: LogWrite) -> Result<Option<u64>, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(Job::Log(write, reply)).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
 
@@ -114,6 +123,8 @@ struct Group {
     writes: Vec<Write>,
     replies: Vec<Reply<()>>,
     written: Option<rusqlite::Result<Vec<bool>>>,
+    log: Vec<(LogWrite, Reply<Option<u64>>)>,
+    logged: Option<rusqlite::Result<Vec<Option<u64>>>>,
     sweeps: Vec<(Sweep, Reply<u64>, Option<rusqlite::Result<u64>>)>,
 }
 
@@ -126,6 +137,7 @@ impl Group {
                     group.writes.push(write);
                     group.replies.push(reply);
                 }
+                Job::Log(write, reply) => group.log.push((write, reply)),
                 Job::Sweep(sweep, reply) => group.sweeps.push((sweep, reply, None)),
             }
         }
@@ -144,6 +156,21 @@ impl Group {
                 let (batches, error) = (self.replies.len(), Arc::new(error));
                 tracing::error!(%error, batches, "a transaction failed; nothing of it is acknowledged");
                 for reply in self.replies {
+                    let _ = reply.send(Err(error::write(Arc::clone(&error))));
+                }
+            }
+            None => {}
+        }
+        match self.logged {
+            Some(Ok(done)) => {
+                for ((_, reply), done) in self.log.into_iter().zip(done) {
+                    let _ = reply.send(Ok(done));
+                }
+            }
+            Some(Err(error)) => {
+                let error = Arc::new(error);
+                tracing::error!(%error, "writing to the log failed; nothing of it is acknowledged");
+                for (_, reply) in self.log {
                     let _ = reply.send(Err(error::write(Arc::clone(&error))));
                 }
             }
@@ -173,6 +200,9 @@ impl Work {
         if !group.writes.is_empty() {
             group.written = Some(self.write(&group.writes));
         }
+        if !group.log.is_empty() {
+            group.logged = Some(self.log(&group.log));
+        }
         for (sweep, _, gone) in &mut group.sweeps {
             let done = self.with(|connection| transaction::sweep(connection, *sweep));
             self.done.send_modify(|progress| {
@@ -195,6 +225,18 @@ impl Work {
             progress.batches += done.admitted.iter().filter(|admitted| **admitted).count() as u64;
         });
         Ok(done.admitted)
+    }
+
+    /// Writes to the log and the leases, apart from what people wait for: neither fails with the other.
+    fn log<T>(&mut self, writes: &[(LogWrite, T)]) -> rusqlite::Result<Vec<Option<u64>>> {
+        let ailing = std::mem::replace(&mut self.ailing, true);
+        let done = self.with(|connection| log_write::all(connection, writes.iter().map(|(write, _)| write)))?;
+        self.ailing = ailing;
+        self.done.send_modify(|progress| {
+            progress.transactions += 1;
+            progress.log_pages += writes.iter().map(|(write, _)| write.pages()).sum::<u64>();
+        });
+        Ok(done)
     }
 
     /// Works with the connection, a new one if the last failed; after an error it is not used again.

@@ -1,6 +1,7 @@
 //! The steps of the schema: forward only, numbered without gaps, each in a transaction.
 
 mod m0001_start;
+mod m0002_log;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -9,7 +10,7 @@ pub(super) struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_start::Step)]
+        vec![Box::new(m0001_start::Step), Box::new(m0002_log::Step)]
     }
 }
 

@@ -79,6 +79,26 @@ pub async fn a_code_finds_the_newest_question(store: AnyStore) {
     assert_eq!(other, None);
 }
 
+/// Of many ids those that exist are found in one go, waiting or settled; none are no question.
+pub async fn questions_are_found_by_id_however_many(store: AnyStore) {
+    let (waiting, settled) = (fakes::pending(1), fakes::pending(2));
+    commit(&store, opened(1, &waiting)).await;
+    commit(&store, opened(2, &settled)).await;
+    commit(&store, opened(3, &fakes::pending(3))).await;
+    let settled = fakes::expired(&settled, AT);
+    commit(&store, advanced(4, &settled)).await;
+    let unknown = (0..70_000_u32).map(|n| {
+        let mut id = [0; 16];
+        id[..4].copy_from_slice(&n.to_be_bytes());
+        ChallengeId::from_bytes(id)
+    });
+    let ids: Vec<_> = unknown.chain([waiting.question().id, settled.question().id]).collect();
+    let mut found = store.challenges_by_id(&ids).await.expect("questions can be found by id");
+    found.sort_by_key(|record| record.question().created_at);
+    assert_eq!(found, [waiting, settled]);
+    assert!(store.challenges_by_id(&[]).await.expect("questions can be found by id").is_empty());
+}
+
 /// Listings are newest first; filters by state and requester, alone and together.
 pub async fn listings_are_newest_first_and_filtered(store: AnyStore) {
     let (mut all, mut anns, mut waiting) = (Vec::new(), Vec::new(), Vec::new());

@@ -4,6 +4,9 @@
 
 mod challenges;
 mod documents;
+mod leases;
+mod log;
+mod log_kept;
 mod together;
 
 use std::collections::BTreeSet;
@@ -14,6 +17,9 @@ use tokio::task::JoinSet;
 
 pub use self::challenges::*;
 pub use self::documents::*;
+pub use self::leases::*;
+pub use self::log::*;
+pub use self::log_kept::*;
 pub use self::together::*;
 use crate::audit::{AuditEvent, EventKind};
 use crate::challenge::ChallengeRecord;
@@ -42,6 +48,7 @@ macro_rules! store_suite {
             concurrent_commits_are_journaled_once_each
             an_event_needs_no_change
             a_code_finds_the_newest_question
+            questions_are_found_by_id_however_many
             listings_are_newest_first_and_filtered
             paging_neither_skips_nor_repeats_while_rows_are_added
             forgetting_removes_a_question_and_frees_its_id
@@ -53,6 +60,25 @@ macro_rules! store_suite {
             sweeping_respects_its_limit
             a_conflict_harms_only_itself
             a_healthy_store_says_so
+            an_empty_log_stands_at_its_beginning
+            sealing_moves_events_out_of_the_journal
+            places_of_the_journal_are_not_used_again
+            a_seal_that_does_not_fit_writes_nothing
+            a_stale_fence_is_refused_whatever_it_writes
+            of_concurrent_seals_exactly_one_wins
+            sealing_while_others_commit_loses_nothing
+            bundles_and_tiles_are_replaced_as_they_grow
+            checkpoints_are_listed_by_size
+            erasing_is_guarded_and_counted
+            pruning_takes_whole_bundles_and_the_log_goes_on
+            readers_keep_their_own_place
+            a_lease_has_one_holder_who_keeps_its_number
+            a_lease_that_ended_goes_to_whoever_asks
+            keeping_a_lease_sets_its_end_anew
+            a_lease_given_back_is_free_and_a_lost_one_stays_lost
+            of_many_who_ask_exactly_one_gets_a_lease
+            leases_are_apart_by_name
+            the_store_has_a_clock
         );
     };
     (@stamp $module:ident, $factory:expr; $($clause:ident)*) => {

@@ -1,0 +1,112 @@
+//! The sealed log: what is kept of it and how it reads back, erased, pruned, and how far its readers are.
+
+use super::leases::held;
+use super::log::{
+    bundle, bundles, checkpoint, checkpoints, cursor, head, refused, seal, stands_at, step, tile, tile_at,
+};
+use super::*;
+use crate::store::{Bundle, LeaseName, LogHead, ReaderName, Sealing, StoredCheckpoint, TILE};
+
+/// Bundles and tiles replace those of their place; bundles are listed in order without gaps, as many as asked for.
+pub async fn bundles_and_tiles_are_replaced_as_they_grow(store: AnyStore) {
+    let fence = held(&store, &LeaseName::SEAL, 1).await;
+    let first =
+        Sealing { bundles: vec![bundle(0, "short")], tiles: vec![tile(1, 0, 1)], ..step(LogHead::EMPTY, head(9)) };
+    seal(&store, &fence, first).await;
+    let all: Vec<_> = (0..12).map(|n| bundle(n, "whole")).collect();
+    let tiles = (0..12).map(|n| tile(0, n, 200)).chain([tile(1, 0, 2), tile(2, 0, 7)]).collect();
+    seal(&store, &fence, Sealing { bundles: all.clone(), tiles, ..step(head(9), head(12 * TILE)) }).await;
+    assert_eq!(bundles(&store, 0, 1000).await, all);
+    assert_eq!(bundles(&store, 0, 5).await, all[..5]);
+    assert_eq!(bundles(&store, 5, 5).await, all[5..10]);
+    assert_eq!(bundles(&store, 10, 5).await, all[10..]);
+    assert!(bundles(&store, 12, 5).await.is_empty());
+    assert_eq!(tile_at(&store, 0, 11).await, Some(tile(0, 11, 200)));
+    assert_eq!(tile_at(&store, 1, 0).await, Some(tile(1, 0, 2)));
+    assert_eq!(tile_at(&store, 2, 0).await, Some(tile(2, 0, 7)));
+    assert_eq!(tile_at(&store, 1, 11).await, None);
+}
+
+/// Checkpoints are listed by size, from any size on; a seal may bring nothing but one; one of the same size is replaced.
+pub async fn checkpoints_are_listed_by_size(store: AnyStore) {
+    let fence = held(&store, &LeaseName::SEAL, 1).await;
+    let mut at = LogHead::EMPTY;
+    for size in [0, 3, 5, 300] {
+        seal(&store, &fence, Sealing { checkpoint: Some(checkpoint(size)), ..step(at, head(size)) }).await;
+        at = head(size);
+    }
+    let early = StoredCheckpoint { note: "early".to_owned(), ..checkpoint(300) };
+    seal(&store, &fence, Sealing { checkpoint: Some(early.clone()), ..step(at, at) }).await;
+    assert_eq!(store.last_checkpoint().await.expect("checkpoints can be read"), Some(early));
+    seal(&store, &fence, Sealing { checkpoint: Some(checkpoint(300)), ..step(at, at) }).await;
+    assert_eq!(store.last_checkpoint().await.expect("checkpoints can be read"), Some(checkpoint(300)));
+    assert_eq!(checkpoints(&store, 0, 1000).await, [0, 3, 5, 300]);
+    assert_eq!(checkpoints(&store, 1, 2).await, [3, 5]);
+    assert_eq!(checkpoints(&store, 5, 2).await, [5, 300]);
+    assert!(checkpoints(&store, 301, 2).await.is_empty());
+}
+
+/// Erasing replaces the personal data that is there and no other, is counted, and whoever seals from before it is refused.
+pub async fn erasing_is_guarded_and_counted(store: AnyStore) {
+    let fence = held(&store, &LeaseName::SEAL, 1).await;
+    let written = Sealing { bundles: vec![bundle(0, "a"), bundle(1, "b")], ..step(LogHead::EMPTY, head(300)) };
+    seal(&store, &fence, written).await;
+    refused(store.erase(0, b"something else", vec![])).await;
+    refused(store.erase(2, b"", vec![])).await;
+    assert_eq!(stands_at(&store).await, head(300));
+    store.erase(0, b"who: a", b"who: -".to_vec()).await.expect("erasing works");
+    refused(store.erase(0, b"who: a", vec![])).await;
+    let erased = LogHead { erasures: 1, ..head(300) };
+    assert_eq!(stands_at(&store).await, erased);
+    assert_eq!(
+        bundles(&store, 0, 10).await,
+        [Bundle { personal: b"who: -".to_vec(), ..bundle(0, "a") }, bundle(1, "b")]
+    );
+    refused(store.seal(&fence, step(head(300), head(301)))).await;
+    seal(&store, &fence, step(erased, LogHead { erasures: 1, ..head(301) })).await;
+    store.erase(0, b"who: -", vec![]).await.expect("erasing works");
+    assert_eq!(stands_at(&store).await, LogHead { erasures: 2, ..head(301) });
+}
+
+/// Pruned are whole bundles below a number, their hashes and their checkpoints, never what the log grows from; it goes on.
+pub async fn pruning_takes_whole_bundles_and_the_log_goes_on(store: AnyStore) {
+    let fence = held(&store, &LeaseName::SEAL, 1).await;
+    let mut at = LogHead::EMPTY;
+    for n in 0..4 {
+        let size = n * TILE + 10;
+        let tiles = vec![tile(0, n, 9), tile(1, 0, u8::try_from(n).unwrap_or(9) + 1)];
+        let sealing = Sealing { bundles: vec![bundle(n, "x")], tiles, ..step(at, head(size)) };
+        seal(&store, &fence, Sealing { checkpoint: Some(checkpoint(size)), ..sealing }).await;
+        at = head(size);
+    }
+    assert_eq!(store.prune(&fence, 0).await.expect("pruning works"), 0);
+    assert_eq!(store.prune(&fence, 2).await.expect("pruning works"), 2);
+    assert_eq!(bundles(&store, 0, 10).await, [bundle(2, "x"), bundle(3, "x")]);
+    assert_eq!((tile_at(&store, 0, 1).await, tile_at(&store, 0, 2).await), (None, Some(tile(0, 2, 9))));
+    assert_eq!(tile_at(&store, 1, 0).await, Some(tile(1, 0, 4)), "the levels above stay");
+    assert_eq!(checkpoints(&store, 0, 10).await, [2 * TILE + 10, 3 * TILE + 10]);
+    assert_eq!(stands_at(&store).await, at);
+    assert_eq!(store.prune(&fence, 99).await.expect("pruning works"), 1);
+    assert_eq!(bundles(&store, 0, 10).await, [bundle(3, "x")], "the last, short one stays");
+    assert_eq!(checkpoints(&store, 0, 10).await, [3 * TILE + 10]);
+    seal(&store, &fence, step(at, head(4 * TILE))).await;
+    assert_eq!(store.prune(&fence, 99).await.expect("pruning works"), 1);
+    assert_eq!(checkpoints(&store, 0, 10).await, [3 * TILE + 10], "and so does the last checkpoint");
+    assert_eq!(stands_at(&store).await, head(4 * TILE));
+}
+
+/// Each reader has its own place, and it stays when the lease changes hands.
+pub async fn readers_keep_their_own_place(store: AnyStore) {
+    let (splunk, loki) = (ReaderName("splunk".into()), ReaderName("loki".into()));
+    let (one, two) = (LeaseName::sink("splunk"), LeaseName::sink("loki"));
+    let (first, other) = (held(&store, &one, 1).await, held(&store, &two, 1).await);
+    store.advance(&first, &splunk, 7).await.expect("the reader moves");
+    store.advance(&other, &loki, 3).await.expect("the reader moves");
+    store.advance(&first, &splunk, 9).await.expect("the reader moves");
+    assert_eq!((cursor(&store, &splunk).await, cursor(&store, &loki).await), (9, 3));
+    store.release(&first).await.expect("it can be given back");
+    let second = held(&store, &one, 2).await;
+    assert_eq!(cursor(&store, &splunk).await, 9);
+    store.advance(&second, &splunk, 10).await.expect("the reader moves");
+    assert_eq!((cursor(&store, &splunk).await, cursor(&store, &loki).await), (10, 3));
+}
