@@ -37,8 +37,8 @@ impl fmt::Display for SinkName {
     }
 }
 
-/// The destination did not take the events. The text never holds a credential.
-#[derive(Debug, thiserror::Error)]
+/// The destination did not take the events. The text is logged and never holds a credential.
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("the audit sink did not take the events: {text}")]
 pub struct SinkError {
     /// What went wrong.
@@ -47,17 +47,43 @@ pub struct SinkError {
     pub retry: Retry,
 }
 
+impl SinkError {
+    /// The destination may take the events later: it is down, busy, full, or did not answer.
+    pub fn later(text: impl Into<String>) -> Self {
+        Self { text: text.into(), retry: Retry::Later }
+    }
+
+    /// The destination will not take these events until somebody mends it: the credential is refused, the index is gone.
+    pub fn never(text: impl Into<String>) -> Self {
+        Self { text: text.into(), retry: Retry::Never }
+    }
+}
+
 /// A destination of the audit log: a file, syslog, a log server. The engine ships to each on its own: one that is slow or gone
-/// delays nobody else, and finds everything when it is back.
+/// delays nobody else, and finds everything when it is back. Of several servers over one store one ships to it at a time.
+///
+/// # What it may rely on
+///
+/// - One [`write`](Self::write) at a time, never of nothing, with events in the order of the log and without gaps: the first is the one
+///   after what the last `Ok` confirmed, or one that was offered before.
+/// - At most 1,024 events at once, and seldom more than a megabyte. A destination that takes less at once cuts them itself, or confirms
+///   as far as it got: the rest is offered again.
+/// - After 60 s the future is dropped, and the same events come again.
 ///
 /// # What it must guarantee
 ///
-/// - Events are written in the order given. `Ok(seq)` means that everything up to and including `seq` survives a power cut there.
-/// - The same event may come again after a crash or an error; its [`EventSeq`] tells, and twice is once.
+/// - [`name`](Self::name) never changes, over restarts too: the place in the log is kept under it.
+/// - Events are written in the order given. `Ok(seq)` means that everything up to and including `seq` survives a power cut there, as far
+///   as the destination can tell.
+/// - The same event may come again after a crash or an error; its [`EventSeq`] tells, and twice is once or a second line, never an error.
+/// - Texts of an event come from outside. Escape them for where they go: no event looks like two.
+/// - Dropping the future leaves the sink usable.
 ///
 /// # Errors and retry
 ///
-/// With [`Retry::Later`] the same events are offered again. With [`Retry::Never`] the sink is shown as failed; nothing is skipped.
+/// With [`Retry::Later`] the same events are offered again after 1 s, then twice as long each time up to 60 s. With [`Retry::Never`] the
+/// sink is *parked*: shown as failed, and offered the same events every five minutes and after a restart. Nothing is ever skipped. A panic
+/// counts as `Never`.
 ///
 /// # A toy
 ///
@@ -74,7 +100,7 @@ pub struct SinkError {
 ///         &self.name
 ///     }
 ///     async fn write(&self, events: &[SealedEvent]) -> Result<EventSeq, SinkError> {
-///         let mut kept = self.events.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+///         let mut kept = self.events.lock().map_err(|_| SinkError::never("the shelf is broken"))?;
 ///         for event in events {
 ///             if kept.last().is_none_or(|last| last.seq < event.seq) {
 ///                 kept.push(event.clone());
@@ -84,13 +110,14 @@ pub struct SinkError {
 ///     }
 /// }
 /// ```
+///
+/// A sink is one when it passes [`sink_suite!`](crate::sink_suite) (feature `testkit`).
 #[async_trait]
 pub trait AuditSink: Send + Sync + 'static {
-    /// Its name.
+    /// Its name: short, and the same in each start. It is also the label of its metrics.
     fn name(&self) -> &SinkName;
 
-    /// Takes events in order. `Ok(seq)`: everything up to and including `seq` is safe at the destination. The same event
-    /// may be offered again; its `seq` tells.
+    /// Takes events in order. `Ok(seq)`: everything up to and including `seq` is safe at the destination.
     ///
     /// # Errors
     /// [`SinkError`]; nothing is lost, since the caller's cursor stays.

@@ -7,4 +7,5 @@ pub mod history;
 pub mod journal;
 pub mod recorder;
 pub mod sealing;
+pub mod shelf;
 pub mod suite;

@@ -3,4 +3,5 @@
 pub mod directory;
 pub mod notifier;
 pub mod signer;
+pub mod sink;
 pub mod store;
