@@ -201,6 +201,8 @@ pub mod audit;
 #[cfg(feature = "engine")]
 pub mod directory;
 #[cfg(feature = "engine")]
+pub mod egress;
+#[cfg(feature = "engine")]
 pub mod engine;
 #[cfg(feature = "engine")]
 pub mod escrow;
