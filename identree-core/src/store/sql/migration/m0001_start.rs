@@ -6,6 +6,8 @@
 
 use sea_orm_migration::prelude::*;
 
+use super::super::dialect;
+
 pub(super) struct Step;
 
 impl MigrationName for Step {
@@ -14,31 +16,27 @@ impl MigrationName for Step {
     }
 }
 
-const TABLES: [&str; 8] = [
+const TABLES: [&str; 7] = [
     "CREATE TABLE challenges (
-        seq INTEGER PRIMARY KEY,
-        id BLOB NOT NULL UNIQUE,
+        seq $seq,
+        id $bytes NOT NULL UNIQUE,
         code TEXT NOT NULL,
         requester TEXT NOT NULL,
-        settled_at_ms INTEGER,
-        revision INTEGER NOT NULL,
+        settled_at_ms $int,
+        revision $int NOT NULL,
         record TEXT NOT NULL)",
     "CREATE INDEX challenges_code ON challenges (code)",
     "CREATE INDEX challenges_requester ON challenges (requester)",
     "CREATE INDEX challenges_settled ON challenges (settled_at_ms)",
     "CREATE TABLE documents (
-        seq INTEGER PRIMARY KEY,
+        seq $seq,
         collection TEXT NOT NULL,
         key TEXT NOT NULL,
-        revision INTEGER NOT NULL,
-        expires_at_ms INTEGER,
-        bytes BLOB NOT NULL)",
+        revision $int NOT NULL,
+        expires_at_ms $int,
+        bytes $bytes NOT NULL)",
     "CREATE UNIQUE INDEX documents_key ON documents (collection, key)",
     "CREATE INDEX documents_end ON documents (expires_at_ms) WHERE expires_at_ms IS NOT NULL",
-    "CREATE TABLE journal (
-        seq INTEGER PRIMARY KEY AUTOINCREMENT,
-        id BLOB NOT NULL,
-        event TEXT NOT NULL)",
 ];
 
 #[async_trait::async_trait]
@@ -49,8 +47,10 @@ impl MigrationTrait for Step {
 
     #[expect(elided_lifetimes_in_paths, reason = "the trait is declared so, and its macro tells the two apart")]
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        for table in TABLES {
-            manager.get_connection().execute_unprepared(table).await?;
+        let backend = manager.get_database_backend();
+        let tables = TABLES.iter().map(|table| dialect::table(table, backend)).chain(dialect::journal(backend));
+        for table in tables {
+            manager.get_connection().execute_unprepared(&table).await?;
         }
         Ok(())
     }

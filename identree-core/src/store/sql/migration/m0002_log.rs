@@ -5,6 +5,8 @@
 
 use sea_orm_migration::prelude::*;
 
+use super::super::dialect;
+
 pub(super) struct Step;
 
 impl MigrationName for Step {
@@ -15,34 +17,33 @@ impl MigrationName for Step {
 
 const TABLES: [&str; 7] = [
     "CREATE TABLE log_head (
-        only INTEGER PRIMARY KEY CHECK (only = 1),
-        size INTEGER NOT NULL,
-        root BLOB NOT NULL,
-        erasures INTEGER NOT NULL)",
-    // The root of the empty tree is the SHA-256 of nothing (RFC 6962, section 2.1).
-    "INSERT INTO log_head (only, size, root, erasures)
-        VALUES (1, 0, x'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855', 0)",
+        one $int PRIMARY KEY CHECK (one = 1),
+        size $int NOT NULL,
+        root $bytes NOT NULL,
+        erasures $int NOT NULL)",
+    "INSERT INTO log_head (one, size, root, erasures)
+        VALUES (1, 0, $empty_root, 0)",
     "CREATE TABLE log_bundles (
-        number INTEGER PRIMARY KEY,
-        entries BLOB NOT NULL,
-        personal BLOB NOT NULL)",
+        number $int PRIMARY KEY,
+        entries $bytes NOT NULL,
+        personal $bytes NOT NULL)",
     "CREATE TABLE log_tiles (
-        level INTEGER NOT NULL,
-        number INTEGER NOT NULL,
-        hashes BLOB NOT NULL,
-        PRIMARY KEY (level, number)) WITHOUT ROWID",
+        level $int NOT NULL,
+        number $int NOT NULL,
+        hashes $bytes NOT NULL,
+        PRIMARY KEY (level, number)) $by_key",
     "CREATE TABLE log_checkpoints (
-        size INTEGER PRIMARY KEY,
-        at_ms INTEGER NOT NULL,
+        size $int PRIMARY KEY,
+        at_ms $int NOT NULL,
         note TEXT NOT NULL)",
     "CREATE TABLE log_cursors (
         reader TEXT PRIMARY KEY,
-        entries INTEGER NOT NULL) WITHOUT ROWID",
+        entries $int NOT NULL) $by_key",
     "CREATE TABLE leases (
         name TEXT PRIMARY KEY,
         holder TEXT NOT NULL,
-        number INTEGER NOT NULL,
-        until_ms INTEGER NOT NULL) WITHOUT ROWID",
+        number $int NOT NULL,
+        until_ms $int NOT NULL) $by_key",
 ];
 
 #[async_trait::async_trait]
@@ -54,7 +55,8 @@ impl MigrationTrait for Step {
     #[expect(elided_lifetimes_in_paths, reason = "the trait is declared so, and its macro tells the two apart")]
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         for table in TABLES {
-            manager.get_connection().execute_unprepared(table).await?;
+            let table = dialect::table(table, manager.get_database_backend());
+            manager.get_connection().execute_unprepared(&table).await?;
         }
         Ok(())
     }

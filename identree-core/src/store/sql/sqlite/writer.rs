@@ -11,10 +11,10 @@ use tokio::task::{spawn_blocking, yield_now};
 
 use super::checkpoint::{self, Progress};
 use super::log_write::{self, LogWrite};
-use super::row::Write;
 use super::transaction::{self, Sweep};
 use super::{error, open};
 use crate::store::StoreError;
+use crate::store::sql::row::Write;
 use crate::time::Timestamp;
 
 /// At most this many batches in one transaction.

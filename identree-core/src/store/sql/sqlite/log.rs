@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use sea_orm::sqlx::sqlite::SqliteRow;
 use sea_orm::sqlx::{self, Row as _};
 
+use super::super::error;
+use super::SqliteStore;
 use super::log_write::LogWrite;
-use super::{SqliteStore, error};
 use crate::store::{
     Bundle, Fence, LeaseName, Leases, Log, LogHead, ReaderName, ReplicaId, Sealing, StoreError, StoredCheckpoint, Tile,
 };

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::row::{ChallengeRow, EventRow, RowChange};
+use crate::store::sql::row::{ChallengeRow, EventRow, RowChange};
 use crate::store::{DocumentKey, Put};
 use crate::time::Timestamp;
 

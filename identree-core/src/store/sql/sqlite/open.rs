@@ -14,8 +14,8 @@ use sea_orm::sqlx::{self, ConnectOptions as _, Connection as _, SqlitePool};
 use sea_orm::{DatabaseConnection, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait as _};
 use sea_orm_migration::MigratorTrait as _;
 
+use super::super::migration::Migrator;
 use super::error::{OpenError, open as failed};
-use super::migration::Migrator;
 use super::{log_write, statements};
 
 /// `IDNT`, in the header of every file of ours (<https://sqlite.org/pragma.html#pragma_application_id>).

@@ -2,8 +2,8 @@
 
 use rusqlite::Connection;
 
-use super::row::Write;
 use super::statements;
+use crate::store::sql::row::Write;
 use crate::time::Timestamp;
 
 /// The least write there is.
