@@ -18,15 +18,16 @@ impl Tty {
         OpenOptions::new().read(true).write(true).open("/dev/tty").ok().map(Self)
     }
 
-    pub(crate) fn show(&mut self, text: &str) -> io::Result<()> {
-        self.0.write_all(text.as_bytes())
+    pub(crate) fn show(&self, text: &str) -> io::Result<()> {
+        (&self.0).write_all(text.as_bytes())
     }
 
     /// One line, without its newline.
     pub(crate) fn ask(&mut self, prompt: &str, echo: Echo) -> io::Result<Secret<String>> {
-        self.show(prompt)?;
         let line = {
+            // Before the prompt: what is typed as soon as it shows is neither seen nor thrown away.
             let _quiet = (echo == Echo::Off).then(|| Quiet::on(&self.0)).transpose()?;
+            self.show(prompt)?;
             self.line()?
         };
         if echo == Echo::Off {
