@@ -11,19 +11,38 @@ use crate::store::{Page, Store, TILE};
 /// If they cannot be read.
 pub async fn recorded(store: &(impl Store + ?Sized)) -> Vec<AuditEvent> {
     // Waiting ones first: one that is sealed meanwhile is read twice, and not missed.
+    let waiting = waiting(store).await;
+    let mut events = sealed(store).await;
+    let known: HashSet<_> = events.iter().map(|event| event.id).collect();
+    events.extend(waiting.into_iter().filter(|event| !known.contains(&event.id)));
+    events
+}
+
+/// The events that wait in the journal, in order.
+///
+/// # Panics
+/// If they cannot be read.
+pub async fn waiting(store: &(impl Store + ?Sized)) -> Vec<AuditEvent> {
     let (mut waiting, mut page) = (Vec::new(), Page::first(1000));
     loop {
         let paged = store.unsealed(page).await.expect("the journal can be read");
         waiting.extend(paged.items.into_iter().map(|unsealed| unsealed.event));
         match paged.next {
             Some(next) => page.after = Some(next),
-            None => break,
+            None => return waiting,
         }
     }
+}
+
+/// The events in the log, in order.
+///
+/// # Panics
+/// If they cannot be read.
+pub async fn sealed(store: &(impl Store + ?Sized)) -> Vec<AuditEvent> {
     let (mut events, mut from) = (Vec::new(), 0);
     loop {
         let bundles = store.bundles(from, 100).await.expect("the log can be read");
-        let Some(last) = bundles.last() else { break };
+        let Some(last) = bundles.last() else { return events };
         from = last.number + 1;
         for bundle in &bundles {
             let entries = Entry::split(bundle).expect("a bundle is whole");
@@ -32,7 +51,4 @@ pub async fn recorded(store: &(impl Store + ?Sized)) -> Vec<AuditEvent> {
             }
         }
     }
-    let sealed: HashSet<_> = events.iter().map(|event| event.id).collect();
-    events.extend(waiting.into_iter().filter(|event| !sealed.contains(&event.id)));
-    events
 }

@@ -1,16 +1,23 @@
-//! Nothing acknowledged is lost: a process that commits as fast as it can is killed, again and again, on the same file.
+//! Nothing acknowledged is lost: a process that commits and seals as fast as it can is killed, again and again, on the same file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use identree_core::audit::EventKind;
-use identree_core::store::{Batch, Challenges as _, Change, Journal as _, Page, SqliteStore, Store as _};
-use identree_core::testkit::fakes;
+use identree_core::rng::SeededEntropy;
+use identree_core::store::{
+    Batch, Challenges as _, Change, LeaseName, Leases as _, Page, ReplicaId, SqliteStore, Store as _,
+};
+use identree_core::testkit::sealing::PlainSealer;
+use identree_core::testkit::{fakes, journal};
 
 const WRITERS: u64 = 8;
 /// Each round kills the writer after so many acknowledged lines.
-const KILL_AFTER: [usize; 5] = [1, 40, 200, 333, 700];
+const KILL_AFTER: [usize; 6] = [1, 40, 200, 333, 700, 1100];
+/// How long the lease of a sealer that was killed keeps the next one waiting.
+const LEASE: Duration = Duration::from_millis(100);
 
 /// Runs as a process of its own, started by the test below: commits for ever, and prints what was acknowledged.
 #[test]
@@ -39,8 +46,25 @@ fn child() {
                 }
             });
         }
+        tasks.spawn(seal(store, ReplicaId::random(&SeededEntropy::new(first))));
         tasks.join_next().await.unwrap().unwrap();
     });
+}
+
+/// Seals what the writers commit, a few events at a time, so that it is nearly always about to.
+async fn seal(store: SqliteStore, replica: ReplicaId) {
+    let hold = || async { store.hold(&LeaseName::SEAL, &replica, LEASE).await.expect("it can be asked for") };
+    while hold().await.is_none() {
+        tokio::task::yield_now().await; // the one who was killed had it
+    }
+    let mut sealer = PlainSealer::open(&store).await;
+    loop {
+        let fence = hold().await.expect("nobody else asks for it");
+        if sealer.step(&store, &fence, 29).await.expect("nobody else seals") > 0 {
+            acknowledge("sealed", sealer.head().size);
+        }
+        tokio::task::yield_now().await;
+    }
 }
 
 /// One write per line, so that a line is there as a whole or not at all.
@@ -77,12 +101,16 @@ fn killed_after(lines: usize, path: &str, first: u64) -> Vec<(String, u64)> {
 async fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("crash.sqlite3").to_str().unwrap().to_owned();
-    let (mut opened, mut approved) = (BTreeSet::new(), BTreeSet::new());
+    let (mut opened, mut approved, mut sealed) = (BTreeSet::new(), BTreeSet::new(), 0);
     for (round, lines) in (0..).zip(KILL_AFTER) {
         let to_child = path.clone();
         let acknowledged = tokio::task::spawn_blocking(move || killed_after(lines, &to_child, round * 1_000_000)).await;
         for (what, n) in acknowledged.unwrap() {
-            assert!(if what == "opened" { opened.insert(n) } else { approved.insert(n) });
+            match &*what {
+                "opened" => assert!(opened.insert(n)),
+                "approved" => assert!(approved.insert(n)),
+                _ => sealed = sealed.max(n),
+            }
         }
 
         let store = SqliteStore::open(&path).await.unwrap();
@@ -93,17 +121,13 @@ async fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
             let record = store.challenge(fakes::question(*n).id).await.unwrap().unwrap();
             assert!(!record.is_pending(), "{n} was approved");
         }
-        // The journal tells the same story as the questions, acknowledged or not.
+        // The log is one, over all that were killed, and nothing acknowledged of it is gone.
+        let log = PlainSealer::open(&store).await.head();
+        assert!(log.size >= sealed, "{} entries of {sealed}", log.size);
+        // Log and journal tell the same story as the questions, acknowledged or not, and no event twice.
         let mut events = BTreeMap::new();
-        let mut page = Page::first(500);
-        loop {
-            let paged = store.unsealed(page).await.unwrap();
-            for unsealed in paged.items {
-                let event = unsealed.event;
-                *events.entry((event.challenge.unwrap(), event.kind)).or_insert(0) += 1;
-            }
-            let Some(next) = paged.next else { break };
-            page.after = Some(next);
+        for event in journal::sealed(&store).await.into_iter().chain(journal::waiting(&store).await) {
+            *events.entry((event.challenge.unwrap(), event.kind)).or_insert(0) += 1;
         }
         assert!(events.values().all(|times| *times == 1), "no event twice");
         let (mut questions, mut settled, mut page) = (0, 0, Page::first(500));
@@ -121,4 +145,5 @@ async fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
         }
         assert_eq!(events.len(), questions + settled, "no event without its change");
     }
+    assert!(sealed > 300, "{sealed} entries: it was killed while sealing");
 }

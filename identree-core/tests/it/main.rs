@@ -5,3 +5,4 @@ mod crash;
 mod small;
 mod sqlite;
 mod store;
+mod upgrade;
