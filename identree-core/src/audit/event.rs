@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::EventKind;
-use crate::actor::Actor;
+use crate::actor::{Actor, Whence};
 use crate::id::{ChallengeId, EventId, Target, UserName};
 use crate::time::Timestamp;
 
@@ -30,7 +30,7 @@ pub struct AuditEvent {
     /// Who did it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<UserName>,
-    /// Which way the actor came in ([`Actor::by`]).
+    /// Which way the actor, or the call, came in ([`Actor::by`], [`Whence::via`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub via: Option<String>,
     /// The rest, by name: those that [`EventKind::tells`] lists.
@@ -61,11 +61,26 @@ impl AuditEvent {
         self
     }
 
-    /// The same event with its actor.
+    /// The same event with its actor, and where they called from.
     #[must_use]
     pub fn by(mut self, actor: &Actor) -> Self {
         self.actor = Some(actor.name().clone());
         self.via = Some(actor.by().to_owned());
+        self.from(actor.whence())
+    }
+
+    /// The same event with where its call came from.
+    #[must_use]
+    pub fn from(mut self, whence: &Whence) -> Self {
+        if self.via.is_none() {
+            self.via = whence.via.map(str::to_owned);
+        }
+        if let Some(address) = whence.address {
+            self.details.insert("address".to_owned(), address.to_string());
+        }
+        if let Some(request) = &whence.request {
+            self.details.insert("request".to_owned(), request.to_string());
+        }
         self
     }
 }

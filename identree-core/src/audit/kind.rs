@@ -75,6 +75,10 @@ kinds! {
         subject "who asked", target "where", actor "", ["kind"];
     ChallengeCancelled = "challenge_cancelled", "The asking side took a question back.",
         subject "who asked", target "where", actor "who took it back", ["address", "kind", "request"];
+    AskRefused = "ask_refused",
+        "A host asked what it may not ask; nothing was opened. Those alike within a minute are one event.",
+        subject "who was to be asked for", target "the host", actor "",
+        ["address", "count", "request", "since", "why"];
     GrantSpent = "grant_spent", "A held request went ahead with its grant.",
         subject "who asked", target "where", actor "", ["kind"];
     VoteRefused = "vote_refused", "A person's vote did not count.",

@@ -28,7 +28,7 @@ pub use self::caps::{Caps, CoolDown, Limit};
 use self::live::Live;
 pub use self::live::Load;
 use self::tasks::Tasks;
-use crate::actor::Actor;
+use crate::actor::{Actor, Whence};
 use crate::challenge::{Challenge, ChallengeRecord, UserCode};
 use crate::directory::Directory;
 use crate::grant::{Grant, SignError, Signer};
@@ -83,12 +83,14 @@ pub struct Ask<'a> {
     pub nonce: Option<Nonce>,
     /// How long it waits; without one the engine's own time.
     pub life: Option<Duration>,
+    /// Where the question comes from, for the events of its opening.
+    pub whence: Option<&'a Whence>,
 }
 
 impl<'a> Ask<'a> {
     /// Asks, with the engine's own nonce and time.
     pub const fn new(challenge: &'a dyn Challenge) -> Self {
-        Self { challenge, nonce: None, life: None }
+        Self { challenge, nonce: None, life: None, whence: None }
     }
 }
 

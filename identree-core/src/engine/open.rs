@@ -78,7 +78,7 @@ impl Engine {
             expires_at: now + ask.life.unwrap_or(self.0.settings.question_life),
         };
         let outcome = self.0.policy.evaluate(&policy_input(&question, now, &directory)).await?;
-        Ok(plan::open(Asked { question, outcome }, &directory, self.event_id()))
+        Ok(plan::open(Asked { question, outcome, whence: ask.whence }, &directory, self.event_id()))
     }
 
     fn place(&self, plan: &Plan) -> Result<Option<Place>, Limit> {

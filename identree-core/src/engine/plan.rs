@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Vote, VoteRefusal};
-use crate::actor::{Actor, Strength};
+use crate::actor::{Actor, Strength, Whence};
 use crate::audit::{AuditEvent, EventKind};
 use crate::challenge::record::NotGranted;
 use crate::challenge::{CastVote, ChallengeRecord, GrantedBy, Question, Settled};
@@ -52,9 +52,11 @@ pub(super) enum Planned {
 
 /// A question before it is opened, and what the policy says to it.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct Asked<'a> {
     pub(super) question: Question,
     pub(super) outcome: Outcome,
+    /// Where it comes from, for the record.
+    pub(super) whence: Option<&'a Whence>,
 }
 
 /// What a vote is held against.
@@ -75,31 +77,33 @@ pub(super) struct Ballot<'a> {
 }
 
 /// Opens a question: waiting, or settled at once by a rule or because the requester is shut out.
-pub(super) fn open(asked: Asked, directory: &Snapshot, event: EventId) -> Plan {
-    let Asked { mut question, outcome } = asked;
+pub(super) fn open(asked: Asked<'_>, directory: &Snapshot, event: EventId) -> Plan {
+    let Asked { mut question, outcome, whence } = asked;
     let now = question.created_at;
+    let told = |question: &Question, kind| {
+        let event = about(question, event, now, kind).with("action", question.summary.action.clone());
+        let event = with_reason(event, question.summary.reason.as_deref());
+        match whence {
+            Some(whence) => event.from(whence),
+            None => event,
+        }
+    };
     let outcome = if directory.is_disabled(&question.requester) { shut_out() } else { outcome };
     match outcome {
         Outcome::Ask(requirement) => {
-            let event = about(&question, event, now, EventKind::ChallengeCreated)
-                .with("action", question.summary.action.clone())
-                .with("approvals", requirement.approvals.to_string());
-            let event = with_rule(with_reason(event, question.summary.reason.as_deref()), requirement.rule.as_ref());
+            let event =
+                told(&question, EventKind::ChallengeCreated).with("approvals", requirement.approvals.to_string());
+            let event = with_rule(event, requirement.rule.as_ref());
             question.requirement = Some(requirement);
             Plan::open(ChallengeRecord::pending(question), event)
         }
         Outcome::Allow(rule) => {
-            let event = about(&question, event, now, EventKind::ChallengeAllowed)
-                .with("action", question.summary.action.clone())
-                .with("rule", rule.as_str());
-            let event = with_reason(event, question.summary.reason.as_deref());
+            let event = told(&question, EventKind::ChallengeAllowed).with("rule", rule.as_str());
             Plan::open(ChallengeRecord::settled(question, now, Settled::Granted(GrantedBy::Rule(rule))), event)
         }
         Outcome::Refuse { rule, text } => {
-            let event = about(&question, event, now, EventKind::ChallengeRefused)
-                .with("action", question.summary.action.clone())
-                .with("text", text.clone());
-            let event = with_rule(with_reason(event, question.summary.reason.as_deref()), rule.as_ref());
+            let event = told(&question, EventKind::ChallengeRefused).with("text", text.clone());
+            let event = with_rule(event, rule.as_ref());
             Plan::open(ChallengeRecord::settled(question, now, Settled::Refused { rule, text }), event)
         }
     }
@@ -123,7 +127,7 @@ pub(super) fn expire(record: &ChallengeRecord, event: EventId, now: Timestamp) -
 /// Ends a waiting question because its target may not ask any more; `None` if it is settled.
 pub(super) fn withdraw(record: &ChallengeRecord, why: &str, event: EventId, now: Timestamp) -> Option<Plan> {
     let next = record.clone().end(now, NotGranted::Refused { rule: None, text: why.to_owned() }).ok()?;
-    let event = about(record.question(), event, now, EventKind::ChallengeRefused).with("reason", why);
+    let event = about(record.question(), event, now, EventKind::ChallengeRefused).with("text", why);
     Some(Plan::advance(next, event))
 }
 

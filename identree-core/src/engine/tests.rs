@@ -1,6 +1,6 @@
 //! What the engine promises, each as one test.
 
-use crate::testkit::journal::recorded;
+use crate::testkit::journal::{recorded, undeclared};
 use std::num::NonZeroU32;
 use std::sync::Mutex;
 
@@ -86,7 +86,9 @@ impl World {
     }
 
     async fn events(&self) -> Vec<AuditEvent> {
-        recorded(&**self.engine.store()).await
+        let events = recorded(&**self.engine.store()).await;
+        assert_eq!(undeclared(&events), Vec::<String>::new());
+        events
     }
 }
 
@@ -121,6 +123,31 @@ async fn a_person_approves_their_own_question_and_the_waiter_has_a_grant() {
     assert!(matches!(voted, Verdict::Granted(_)));
     assert_eq!(waited.unwrap(), voted, "both are the same signed answer");
     assert_eq!(world.kinds().await, [EventKind::ChallengeCreated, EventKind::ChallengeApproved]);
+}
+
+#[tokio::test]
+async fn events_tell_where_their_call_came_from() {
+    let world = world(ask_from(Requirement::default())).await;
+    let from = |request: &str| Whence {
+        via: Some("host credential"),
+        address: Some([192, 0, 2, 1].into()),
+        request: Some(request.into()),
+    };
+    let (challenge, whence) = (question("whoami"), from("asks"));
+    let opened = world.engine.open(Ask { whence: Some(&whence), ..Ask::new(&challenge) }).await.unwrap();
+    let voter = world.actor("ann").calling_from(from("votes"));
+    world.engine.vote(opened.record.question().id, &voter, yes()).await.unwrap();
+    let events = world.events().await;
+    let told = |event: &AuditEvent| {
+        assert_eq!(event.details["address"], "192.0.2.1");
+        (event.kind, event.via.clone().unwrap(), event.details["request"].clone())
+    };
+    assert_eq!(told(&events[0]), (EventKind::ChallengeCreated, "host credential".into(), "asks".into()));
+    assert_eq!(
+        told(&events[1]),
+        (EventKind::ChallengeApproved, "test".into(), "votes".into()),
+        "the actor's own way in"
+    );
 }
 
 #[tokio::test]

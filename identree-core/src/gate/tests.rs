@@ -1,6 +1,6 @@
 //! What the gate promises: above all that nothing but a grant lets a request through.
 
-use crate::testkit::journal::recorded;
+use crate::testkit::journal::{recorded, undeclared};
 use std::convert::Infallible;
 use std::num::NonZeroU32;
 use std::sync::Mutex;
@@ -141,6 +141,7 @@ impl World {
 
     async fn count(&self, kind: EventKind) -> usize {
         let events = recorded(&**self.engine.store()).await;
+        assert_eq!(undeclared(&events), Vec::<String>::new());
         events.iter().filter(|event| event.kind == kind).count()
     }
 }

@@ -1,6 +1,6 @@
 //! What the dispatch promises, each as one test.
 
-use crate::testkit::journal::recorded;
+use crate::testkit::journal::{recorded, undeclared};
 use std::num::NonZeroU32;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -82,6 +82,7 @@ impl World {
 
     async fn events(&self) -> Vec<AuditEvent> {
         let all = recorded(&**self.engine.store()).await;
+        assert_eq!(undeclared(&all), Vec::<String>::new());
         all.into_iter()
             .filter(|event| matches!(event.kind, EventKind::NoticeDelivered | EventKind::NoticeFailed))
             .collect()

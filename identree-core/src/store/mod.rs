@@ -138,6 +138,13 @@ impl Batch {
         self
     }
 
+    /// The same batch with one more event, which has no change of its own.
+    #[must_use]
+    pub fn also(mut self, event: AuditEvent) -> Self {
+        self.events.push(event);
+        self
+    }
+
     /// The changes, in order.
     pub fn changes(&self) -> &[Change] {
         &self.changes

@@ -52,3 +52,21 @@ pub async fn sealed(store: &(impl Store + ?Sized)) -> Vec<AuditEvent> {
         }
     }
 }
+
+/// What events tell that their kind does not declare ([`EventKind::tells`](crate::audit::EventKind::tells)): nothing, if the
+/// catalogue is true.
+pub fn undeclared(events: &[AuditEvent]) -> Vec<String> {
+    let mut found = Vec::new();
+    for event in events {
+        let (kind, tells) = (event.kind.as_str(), event.kind.tells());
+        let parts = [
+            ("a subject", event.subject.is_some(), tells.subject),
+            ("a target", event.target.is_some(), tells.target),
+            ("an actor", event.actor.is_some(), tells.actor),
+        ];
+        found.extend(parts.iter().filter(|part| part.1 && part.2.is_empty()).map(|part| format!("{kind}: {}", part.0)));
+        let details = event.details.keys().filter(|name| !tells.details.contains(&name.as_str()));
+        found.extend(details.map(|name| format!("{kind}: the detail {name}")));
+    }
+    found
+}
