@@ -196,6 +196,34 @@ impl Entry {
     }
 }
 
+impl Entry {
+    /// The leaves in the first part of the bundle of this number, in place.
+    ///
+    /// # Errors
+    /// [`EntryError::Cut`] with the place in the log where lengths and bytes do not fit together.
+    pub fn leaves(number: u64, entries: &[u8]) -> Result<Vec<&[u8]>, EntryError> {
+        parts::<2>(number, entries)
+    }
+
+    /// The personal parts in the second part of the bundle of this number, in place.
+    ///
+    /// # Errors
+    /// [`EntryError::Cut`] with the place in the log where lengths and bytes do not fit together.
+    pub fn personal_parts(number: u64, personal: &[u8]) -> Result<Vec<&[u8]>, EntryError> {
+        parts::<4>(number, personal)
+    }
+}
+
+fn parts<const N: usize>(number: u64, mut rest: &[u8]) -> Result<Vec<&[u8]>, EntryError> {
+    let mut found = Vec::new();
+    while !rest.is_empty() {
+        let cut = || EntryError::Cut(number.saturating_mul(TILE).saturating_add(found.len() as u64));
+        let part = take::<N>(&mut rest).ok_or_else(cut)?;
+        found.push(part);
+    }
+    Ok(found)
+}
+
 /// The hash of a leaf (RFC 6962 §2.1): SHA-256 of a zero byte and the leaf.
 pub fn leaf_hash(leaf: &[u8]) -> Hash {
     Sha256::new().chain_update([0]).chain_update(leaf).finalize().into()

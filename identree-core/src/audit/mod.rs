@@ -4,6 +4,7 @@ mod checkpoint;
 mod entry;
 mod event;
 mod kind;
+pub mod proof;
 mod sink;
 pub mod tree;
 

@@ -5,6 +5,7 @@
 pub mod fakes;
 pub mod history;
 pub mod journal;
+pub mod log;
 pub mod recorder;
 pub mod sealing;
 pub mod shelf;
