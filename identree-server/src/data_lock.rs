@@ -1,7 +1,7 @@
 //! One server per data directory: each keeps in memory who waits, and would not hear of the other's votes.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// The file that is locked, in the data directory. It holds nothing.
@@ -46,6 +46,9 @@ impl DataLock {
         let path = data_dir.join(FILE_NAME);
         let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
         let file = open.map_err(|source| DataLockError::Io { path: path.clone(), source })?;
+        if let Err(error) = belongs(&file, data_dir) {
+            tracing::debug!(%error, "the lock stays this user's");
+        }
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(DataLockError::Taken { path: data_dir.to_owned() }),
@@ -59,6 +62,15 @@ impl DataLock {
         }
         Ok(Self { _file: file })
     }
+}
+
+/// Gives the file to the owner of its directory: root's verbs must not keep the service from its own lock.
+fn belongs(file: &File, directory: &Path) -> std::io::Result<()> {
+    let (is, due) = (file.metadata()?, std::fs::metadata(directory)?);
+    if (is.uid(), is.gid()) == (due.uid(), due.gid()) || !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    std::os::unix::fs::fchown(file, Some(due.uid()), Some(due.gid()))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 pub mod announced;
 pub mod api;
+pub mod backup;
 pub mod boot;
 pub mod cli;
 pub mod client_conf;

@@ -145,6 +145,8 @@ kinds! {
         subject "", target "", actor "", ["from", "replica", "to", "version"];
     BackupMade = "backup_made", "A copy of the database was made.",
         subject "", target "", actor "who did it", ["size"];
+    BackupRestored = "backup_restored", "The database was replaced by a copy made before: what happened between is not in it.",
+        subject "", target "", actor "who did it", ["size"];
     LogExported = "log_exported", "A part of the log was copied out of the database.",
         subject "", target "", actor "who did it", ["address", "count", "first", "request", "size"];
     LogErased = "log_erased", "Personal data of events was erased; the events and their proofs stay.",

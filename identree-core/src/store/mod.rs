@@ -22,7 +22,7 @@ pub use self::log::{Bundle, Hash, Log, LogHead, ReaderName, Sealing, StoredCheck
 pub use self::memory::MemoryStore;
 pub use self::nudge::Nudge;
 #[cfg(feature = "sqlite")]
-pub use self::sql::{OpenError, SqliteStore};
+pub use self::sql::{Copied, CopyError, OpenError, SqliteStore};
 use crate::audit::AuditEvent;
 use crate::challenge::{ChallengeRecord, UserCode};
 use crate::id::{ChallengeId, UserName};

@@ -1,5 +1,6 @@
 //! Integration tests of identree-core.
 
+mod backup;
 mod corpora;
 mod crash;
 mod small;

@@ -18,7 +18,7 @@ fn opened(n: u64) -> Batch {
 }
 
 /// Runs statements as another program would.
-async fn sql(path: &Path, statements: &'static str) {
+pub(super) async fn sql(path: &Path, statements: &'static str) {
     let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
     let mut connection = options.connect().await.expect("a database");
     sqlx::raw_sql(statements).execute(&mut connection).await.expect("valid statements");

@@ -46,6 +46,14 @@ async fn the_first_release_is_brought_up_to_date_and_keeps_everything() {
     let directory = tempfile::tempdir().unwrap();
     let path = released(directory.path(), M0001).await;
     assert_eq!(steps(&path).await, ["m0001_start"]);
+    // A copy made before the update, by this version, is still the old one's.
+    let copy = directory.path().join("copy");
+    assert!(!SqliteStore::back_up(&path, &copy).await.unwrap().current);
+    assert_eq!(
+        (steps(&copy).await, steps(&path).await),
+        (vec!["m0001_start".to_owned()], vec!["m0001_start".to_owned()])
+    );
+
     let store = SqliteStore::open(&path).await.unwrap();
     assert_eq!(steps(&path).await, ["m0001_start", "m0002_log"]);
 

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod backup;
 mod decision;
 #[cfg(feature = "dev-idp")]
 mod dev;
@@ -11,6 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use self::backup::BackupVerb;
 use self::host::HostVerb;
 
 /// Approve sudo on your phone: the identree server.
@@ -39,6 +41,8 @@ enum Verb {
     RotateDecisionKey(decision::RotateArgs),
     #[command(flatten)]
     Host(HostVerb),
+    #[command(flatten)]
+    Backup(BackupVerb),
 }
 
 /// Runs the command line. What goes wrong is told on standard error, with the remedy.
@@ -56,6 +60,7 @@ pub fn run() -> ExitCode {
         Verb::Dev { .. } => Err(WITHOUT_DEV.into()),
         Verb::RotateDecisionKey(arguments) => runtime.block_on(decision::run(arguments)),
         Verb::Host(verb) => runtime.block_on(host::run(verb)),
+        Verb::Backup(verb) => runtime.block_on(backup::run(verb)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -100,6 +100,15 @@ pub struct HostSettings {
     pub database: PathBuf,
 }
 
+/// What the verbs about the database as a whole need.
+#[derive(Debug, Clone)]
+pub struct DataSettings {
+    /// `IDENTREE_DATA_DIR`.
+    pub data_dir: PathBuf,
+    /// `IDENTREE_DATABASE_DSN`.
+    pub database: PathBuf,
+}
+
 impl Settings {
     /// Checks everything that was found.
     ///
@@ -135,6 +144,22 @@ impl HostSettings {
         }
     }
 }
+
+impl DataSettings {
+    /// Checks what the verbs about the database need.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every problem.
+    pub fn from_found(found: &Found) -> Result<Self, ConfigError> {
+        let mut reader = Reader { found, problems: found.problems.clone() };
+        let (data_dir, database) = reader.data();
+        if reader.problems.is_empty() { Ok(Self { data_dir, database }) } else { Err(ConfigError(reader.problems)) }
+    }
+}
+
+/// A copy of a PostgreSQL database is its own tools' to make.
+const POSTGRES_COPIES: &str = "the database is PostgreSQL: `pg_dump --format=custom --file=FILE` makes the copy and \
+    `pg_restore --dbname=...` brings it back; docs/operations.md has the whole commands";
 
 struct Reader<'a> {
     found: &'a Found,
@@ -208,6 +233,18 @@ impl Reader<'_> {
         let server_url = install.or(external).map(|(url, _)| url);
         let decision_root = self.decision_root();
         Some(HostSettings { master: master?, server_url: server_url?, decision_root, data_dir, database })
+    }
+
+    /// Data directory and SQLite file.
+    fn data(&mut self) -> (PathBuf, PathBuf) {
+        if matches!(self.text("IDENTREE_DATABASE_DRIVER").as_deref(), Some("postgres" | "postgresql" | "pg" | "pgx")) {
+            self.problem("IDENTREE_DATABASE_DRIVER", POSTGRES_COPIES);
+        } else {
+            self.driver();
+        }
+        let data_dir = PathBuf::from(self.text("IDENTREE_DATA_DIR").unwrap_or_default());
+        let database = self.text("IDENTREE_DATABASE_DSN").map_or_else(|| data_dir.join("identree.db"), PathBuf::from);
+        (data_dir, database)
     }
 
     fn problem(&mut self, name: &str, text: impl Into<String>) {

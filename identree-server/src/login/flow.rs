@@ -27,7 +27,7 @@ use crate::parts::Parts;
 use crate::session::{ABSOLUTE, BY, Sessions};
 use crate::web::{Detail, Problem};
 
-const SIGN_INS: Collection = Collection("sign-ins");
+pub(crate) const SIGN_INS: Collection = Collection("sign-ins");
 
 /// A sign-in must come back within this time.
 const LIFE: Duration = Duration::from_secs(10 * 60);

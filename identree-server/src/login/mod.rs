@@ -12,6 +12,7 @@ pub(crate) mod fuzzing {
     pub(crate) use super::provider::groups_of as groups;
 }
 
+pub(crate) use self::flow::SIGN_INS;
 pub use self::flow::{Login, SignInFailure, routes};
 pub use self::people::{GROUPS_LIVE, LinkError, Linked, People};
 pub use self::provider::{Authorization, Identity, Provider, ProviderError, ProviderSettings};

@@ -21,7 +21,7 @@ use tokio::sync::broadcast;
 use self::known::{Ending, Known, Seen};
 use crate::parts::Parts;
 
-const SESSIONS: Collection = Collection("web-sessions");
+pub(crate) const SESSIONS: Collection = Collection("web-sessions");
 
 /// A session ends after this long without a request.
 pub const IDLE: Duration = Duration::from_secs(30 * 60);

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop where it stands")]
 
 mod attacks;
+mod backup;
 mod browser;
 mod clock_steps;
 #[cfg(feature = "fuzzing")]

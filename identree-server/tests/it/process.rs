@@ -122,7 +122,7 @@ fn ready(address: &str) -> (u16, String) {
 
 /// Asks until the answer is this one: a change made beside the server is in force within a second.
 #[expect(clippy::disallowed_methods, reason = "a real process runs by the real clock")]
-fn until(status: u16, mut ask: impl FnMut() -> (u16, String)) -> String {
+pub(crate) fn until(status: u16, mut ask: impl FnMut() -> (u16, String)) -> String {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
         let (got, body) = ask();

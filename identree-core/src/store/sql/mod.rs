@@ -17,4 +17,4 @@ mod sqlite;
 mod window;
 
 #[cfg(feature = "sqlite")]
-pub use self::sqlite::{OpenError, SqliteStore};
+pub use self::sqlite::{Copied, CopyError, OpenError, SqliteStore};

@@ -4,6 +4,7 @@
 //! Reads use a small pool of connections of their own and never wait for it (write-ahead log). Other processes may write
 //! to the same file meanwhile.
 
+mod backup;
 mod checkpoint;
 mod error;
 mod log;
@@ -20,6 +21,7 @@ use async_trait::async_trait;
 use sea_orm::DatabaseConnection;
 use sea_orm::sqlx::SqlitePool;
 
+pub use self::backup::{Copied, CopyError};
 pub use self::error::OpenError;
 use self::writer::Writer;
 use super::error::store as failed;

@@ -25,7 +25,7 @@ const WHOLLY_CHECKED_BYTES: u64 = 64 * 1024 * 1024;
 /// The smallest page of a database, and so the smallest file.
 const SMALLEST_BYTES: u64 = 512;
 /// How long another process may hold the write lock before we give up.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 
 /// What the connection that writes keeps of the file in memory, at most, in KiB: the ends of every index of a long history.
 const CACHE_KIB: i32 = 16 * 1024;
@@ -124,32 +124,52 @@ async fn identify(path: &Path, connection: &mut SqliteConnection) -> Result<(), 
     let error = |error| failed(path, error);
     // One look, while no other process is half-way through making the same file.
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(error)?;
-    let id: i32 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *transaction).await.map_err(error)?;
+    if whose(path, &mut transaction).await? != Whose::Nobodys {
+        return Ok(());
+    }
+    let mark = sqlx::AssertSqlSafe(format!("PRAGMA application_id = {APPLICATION_ID}"));
+    sqlx::query(mark).execute(&mut *transaction).await.map_err(error)?;
+    transaction.commit().await.map_err(error)
+}
+
+/// Whose a file is that is not refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// It is empty.
+    Nobodys,
+    /// Whether every step of the schema was done.
+    Ours { current: bool },
+}
+
+/// Refuses another program's file, and a newer version's.
+pub(super) async fn whose(path: &Path, connection: &mut SqliteConnection) -> Result<Whose, OpenError> {
+    let error = |error| failed(path, error);
+    let id: i32 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await.map_err(error)?;
     let tables: Vec<String> =
-        sqlx::query_scalar("SELECT name FROM sqlite_schema").fetch_all(&mut *transaction).await.map_err(error)?;
+        sqlx::query_scalar("SELECT name FROM sqlite_schema").fetch_all(&mut *connection).await.map_err(error)?;
     if id == 0 && tables.is_empty() {
-        let mark = sqlx::AssertSqlSafe(format!("PRAGMA application_id = {APPLICATION_ID}"));
-        sqlx::query(mark).execute(&mut *transaction).await.map_err(error)?;
-        return transaction.commit().await.map_err(error);
+        return Ok(Whose::Nobodys);
     }
     if id != APPLICATION_ID {
         return Err(OpenError::Foreign { path: path.to_owned() });
     }
     if !tables.iter().any(|name| name == "seaql_migrations") {
-        return Ok(());
+        return Ok(Whose::Ours { current: false });
     }
     let applied: Vec<String> = sqlx::query_scalar("SELECT version FROM seaql_migrations ORDER BY version DESC")
-        .fetch_all(&mut *transaction)
+        .fetch_all(&mut *connection)
         .await
         .map_err(error)?;
     let known: Vec<String> = Migrator::migrations().iter().map(|step| step.name().to_owned()).collect();
-    match applied.into_iter().find(|name| !known.contains(name)) {
+    let newer = applied.iter().find(|name| !known.contains(name)).cloned();
+    match newer {
         Some(found) => Err(OpenError::Newer { path: path.to_owned(), found }),
-        None => Ok(()),
+        None => Ok(Whose::Ours { current: applied.len() == known.len() }),
     }
 }
 
-async fn check(path: &Path, connection: &mut SqliteConnection) -> Result<(), OpenError> {
+/// Looks through the whole file for damage.
+pub(super) async fn check(path: &Path, connection: &mut SqliteConnection) -> Result<(), OpenError> {
     let verdict: String =
         sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(connection).await.map_err(|error| failed(path, error))?;
     if verdict == "ok" { Ok(()) } else { Err(OpenError::Damaged { path: path.to_owned(), detail: verdict }) }
