@@ -12,6 +12,9 @@ use crate::time::Timestamp;
 /// Entries in a bundle, and hashes in a tile.
 pub const TILE: u64 = 256;
 
+/// So many of the last entries of the log keep each of their checkpoints.
+pub const ALL_CHECKPOINTS: u64 = TILE * TILE;
+
 /// A hash of the tree (SHA-256, RFC 6962 §2.1).
 pub type Hash = [u8; 32];
 
@@ -129,7 +132,8 @@ pub trait Log: Send + Sync {
     /// [`StoreError`] if it cannot be read.
     async fn last_checkpoint(&self) -> Result<Option<StoredCheckpoint>, StoreError>;
 
-    /// Writes one step of the sealer, durably, or nothing. A place of the journal is never given to another event.
+    /// Writes one step of the sealer, durably, or nothing. A place of the journal is never given to another
+    /// event. Of the checkpoints within a bundle that lies [`ALL_CHECKPOINTS`] entries back only the last stays.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] if the fence is not the newest of its lease, the log does not stand at `from`, or one of the places is
@@ -143,7 +147,8 @@ pub trait Log: Send + Sync {
     async fn erase(&self, number: u64, from: &[u8], to: Vec<u8>) -> Result<(), StoreError>;
 
     /// Removes the whole bundles below this number, with their tiles of level 0 and the checkpoints that end before them; gives how many.
-    /// What is left proves itself still: the last checkpoint stays, and so does a last bundle that is not whole.
+    /// What is left proves itself still: the last checkpoint stays, and so does a last bundle that is not whole. The place of a reader
+    /// who has not read as far is forgotten: there is nobody of that name any more.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] if the fence is not the newest of its lease.

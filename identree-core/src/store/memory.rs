@@ -7,9 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Batch, Bundle, ChallengeFilter, Challenges, Change, Collection, Document, DocumentKey, Documents, Fence, Journal,
-    LeaseName, Leases, Log, LogHead, Page, Paged, ReaderName, ReplicaId, Sealing, Store, StoreError, StoredCheckpoint,
-    TILE, Tile, Unsealed,
+    ALL_CHECKPOINTS, Batch, Bundle, ChallengeFilter, Challenges, Change, Collection, Document, DocumentKey, Documents,
+    Fence, Journal, LeaseName, Leases, Log, LogHead, Page, Paged, ReaderName, ReplicaId, Sealing, Store, StoreError,
+    StoredCheckpoint, TILE, Tile, Unsealed,
 };
 use crate::audit::AuditEvent;
 use crate::challenge::{ChallengeRecord, UserCode};
@@ -201,6 +201,17 @@ impl State {
     }
 }
 
+/// Of the checkpoints in bundles that a seal has moved far enough back only the last of each bundle stays.
+fn thin(checkpoints: &mut BTreeMap<u64, StoredCheckpoint>, from: u64, to: u64) {
+    let whole = |size: u64| size.saturating_sub(ALL_CHECKPOINTS) / TILE;
+    for bundle in whole(from)..whole(to) {
+        let sizes: Vec<_> = checkpoints.range(bundle * TILE + 1..=(bundle + 1) * TILE).map(|(size, _)| *size).collect();
+        for size in sizes.iter().rev().skip(1) {
+            checkpoints.remove(size);
+        }
+    }
+}
+
 #[async_trait]
 impl Log for MemoryStore {
     async fn head(&self) -> Result<LogHead, StoreError> {
@@ -239,6 +250,7 @@ impl Log for MemoryStore {
         log.head = sealing.to;
         log.bundles.extend(sealing.bundles.into_iter().map(|bundle| (bundle.number, bundle)));
         log.tiles.extend(sealing.tiles.into_iter().map(|tile| ((tile.level, tile.number), tile)));
+        thin(&mut log.checkpoints, sealing.from.size, sealing.to.size);
         log.checkpoints.extend(sealing.checkpoint.into_iter().map(|one| (one.size, one)));
         Ok(())
     }
@@ -262,6 +274,7 @@ impl Log for MemoryStore {
         log.tiles.retain(|(level, number), _| *level > 0 || *number >= below);
         let last = log.checkpoints.last_key_value().map(|(size, _)| *size);
         log.checkpoints.retain(|size, _| *size > below * TILE || Some(*size) == last);
+        log.cursors.retain(|_, entries| *entries >= below * TILE);
         Ok(gone)
     }
 

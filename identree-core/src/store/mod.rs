@@ -18,7 +18,7 @@ use tokio::sync::broadcast;
 
 pub use self::document::{Collection, Document, DocumentKey};
 pub use self::lease::{Fence, LeaseName, Leases, ReplicaId};
-pub use self::log::{Bundle, Hash, Log, LogHead, ReaderName, Sealing, StoredCheckpoint, TILE, Tile};
+pub use self::log::{ALL_CHECKPOINTS, Bundle, Hash, Log, LogHead, ReaderName, Sealing, StoredCheckpoint, TILE, Tile};
 pub use self::memory::MemoryStore;
 pub use self::nudge::Nudge;
 #[cfg(feature = "sqlite")]

@@ -6,12 +6,12 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::statements;
-use crate::store::{Fence, LeaseName, LogHead, ReaderName, ReplicaId, Sealing, TILE};
+use crate::store::{ALL_CHECKPOINTS, Fence, LeaseName, LogHead, ReaderName, ReplicaId, Sealing, TILE};
 
 type Result<T> = rusqlite::Result<T>;
 
 /// As many statements as are below, so that none is prepared twice.
-pub(super) const COUNT: usize = 20;
+pub(super) const COUNT: usize = 22;
 /// SQLite's clock, in milliseconds; one moment throughout a statement.
 const NOW: &str = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
 /// The size of a page of the database.
@@ -107,12 +107,30 @@ fn seal(connection: &Connection, sealing: &Sealing) -> Result<Option<u64>> {
             .prepare_cached("REPLACE INTO log_tiles (level, number, hashes) VALUES (?, ?, ?)")?
             .execute(params![tile.level, signed(tile.number)?, tile.hashes])?;
     }
+    thin(connection, sealing.from.size, sealing.to.size)?;
     if let Some(checkpoint) = &sealing.checkpoint {
         connection
             .prepare_cached("REPLACE INTO log_checkpoints (size, at_ms, note) VALUES (?, ?, ?)")?
             .execute(params![signed(checkpoint.size)?, checkpoint.at.as_millis(), checkpoint.note])?;
     }
     Ok(Some(0))
+}
+
+/// Of the checkpoints in bundles that this has moved far enough back only the last of each bundle stays.
+fn thin(connection: &Connection, from: u64, to: u64) -> Result<()> {
+    let whole = |size: u64| signed(size.saturating_sub(ALL_CHECKPOINTS) / TILE * TILE);
+    let (from, to) = (whole(from)?, whole(to)?);
+    if from == to {
+        return Ok(());
+    }
+    connection
+        .prepare_cached(
+            "DELETE FROM log_checkpoints WHERE size > ?1 AND size <= ?2 AND EXISTS (
+                 SELECT 1 FROM log_checkpoints later
+                 WHERE later.size > log_checkpoints.size AND later.size <= (log_checkpoints.size + ?3 - 1) / ?3 * ?3)",
+        )?
+        .execute([from, to, signed(TILE)?])
+        .map(drop)
 }
 
 fn move_head(connection: &Connection, from: &LogHead, to: &LogHead) -> Result<bool> {
@@ -167,6 +185,7 @@ fn prune(connection: &Connection, below: u64) -> Result<u64> {
             "DELETE FROM log_checkpoints WHERE size <= ? AND size < (SELECT max(size) FROM log_checkpoints)",
         )?
         .execute([below * signed(TILE)?])?;
+    connection.prepare_cached("DELETE FROM log_cursors WHERE entries < ?")?.execute([below * signed(TILE)?])?;
     Ok(gone as u64)
 }
 

@@ -5,7 +5,7 @@ use super::log::{
     bundle, bundles, checkpoint, checkpoints, cursor, head, refused, seal, stands_at, step, tile, tile_at,
 };
 use super::*;
-use crate::store::{Bundle, LeaseName, LogHead, ReaderName, Sealing, StoredCheckpoint, TILE};
+use crate::store::{ALL_CHECKPOINTS, Bundle, LeaseName, LogHead, ReaderName, Sealing, StoredCheckpoint, TILE};
 
 /// Bundles and tiles replace those of their place; bundles are listed in order without gaps, as many as asked for.
 pub async fn bundles_and_tiles_are_replaced_as_they_grow(store: AnyStore) {
@@ -44,6 +44,30 @@ pub async fn checkpoints_are_listed_by_size(store: AnyStore) {
     assert_eq!(checkpoints(&store, 1, 2).await, [3, 5]);
     assert_eq!(checkpoints(&store, 5, 2).await, [5, 300]);
     assert!(checkpoints(&store, 301, 2).await.is_empty());
+}
+
+/// Far enough back only the last checkpoint of each bundle is kept, however a seal gets there; nearer all of them are.
+pub async fn far_back_one_checkpoint_a_bundle_is_kept(store: AnyStore) {
+    const FAR: u64 = ALL_CHECKPOINTS;
+    let fence = held(&store, &LeaseName::SEAL, 1).await;
+    let mut at = LogHead::EMPTY;
+    let mut to = async |size| {
+        seal(&store, &fence, Sealing { checkpoint: Some(checkpoint(size)), ..step(at, head(size)) }).await;
+        at = head(size);
+        checkpoints(&store, 0, 1000).await
+    };
+    for size in [0, 1, 2, TILE, TILE + 1, TILE + 7, 2 * TILE, 2 * TILE + 1, 2 * TILE + 2, 3 * TILE + 9] {
+        to(size).await;
+    }
+    let near = [2 * TILE + 1, 2 * TILE + 2, 3 * TILE + 9];
+    let all = [0, 1, 2, TILE, TILE + 1, TILE + 7, 2 * TILE];
+    let last = FAR + TILE - 1;
+    assert_eq!(to(last).await, [&all[..], &near, &[last]].concat(), "no bundle lies far enough back");
+    let last = [last, FAR + TILE];
+    assert_eq!(to(last[1]).await, [&[0, TILE, TILE + 1, TILE + 7, 2 * TILE][..], &near, &last].concat());
+    // Several bundles at once.
+    let far = FAR + 3 * TILE + 1;
+    assert_eq!(to(far).await, [&[0, TILE, 2 * TILE][..], &near[1..], &last, &[far]].concat());
 }
 
 /// Erasing replaces the personal data that is there and no other, is counted, and whoever seals from before it is refused.
@@ -93,6 +117,23 @@ pub async fn pruning_takes_whole_bundles_and_the_log_goes_on(store: AnyStore) {
     assert_eq!(store.prune(&fence, 99).await.expect("pruning works"), 1);
     assert_eq!(checkpoints(&store, 0, 10).await, [3 * TILE + 10], "and so does the last checkpoint");
     assert_eq!(stands_at(&store).await, head(4 * TILE));
+}
+
+/// Pruning forgets the places of readers that are not as far as it goes, and of no others.
+pub async fn pruning_forgets_readers_that_are_gone(store: AnyStore) {
+    let fence = held(&store, &LeaseName::SEAL, 1).await;
+    let written = (0..4).map(|n| bundle(n, "x")).collect();
+    seal(&store, &fence, Sealing { bundles: written, ..step(LogHead::EMPTY, head(4 * TILE)) }).await;
+    let readers = ["gone", "there", "ahead"].map(|name| ReaderName(name.into()));
+    for (reader, entries) in readers.iter().zip([2 * TILE - 1, 2 * TILE, 4 * TILE]) {
+        store.advance(&fence, reader, entries).await.expect("the reader moves");
+    }
+    store.prune(&fence, 2).await.expect("pruning works");
+    let mut left = Vec::new();
+    for reader in &readers {
+        left.push(cursor(&store, reader).await);
+    }
+    assert_eq!(left, [0, 2 * TILE, 4 * TILE]);
 }
 
 /// Each reader has its own place, and it stays when the lease changes hands.

@@ -69,8 +69,10 @@ macro_rules! store_suite {
             sealing_while_others_commit_loses_nothing
             bundles_and_tiles_are_replaced_as_they_grow
             checkpoints_are_listed_by_size
+            far_back_one_checkpoint_a_bundle_is_kept
             erasing_is_guarded_and_counted
             pruning_takes_whole_bundles_and_the_log_goes_on
+            pruning_forgets_readers_that_are_gone
             readers_keep_their_own_place
             a_lease_has_one_holder_who_keeps_its_number
             a_lease_that_ended_goes_to_whoever_asks
