@@ -48,6 +48,8 @@ kinds! {
     EnrolToken = "enrolment token";
     /// `IDENTREE_METRICS_TOKEN`.
     Metrics = "metrics token";
+    /// The password of a PostgreSQL role.
+    Database = "database password";
     /// The code of a question, with the number that an approver types.
     UserCode = "user code";
 }

@@ -1,4 +1,5 @@
-//! For tests only: keeps what they said and which secrets they used, so that `.ci/check-secrets` can compare both.
+//! For tests only: keeps what they said and which secrets they used, so that `.ci/check-secrets` can compare both; and starts what they run
+//! against ([`peer`]).
 //!
 //! A harness does three things, and all of them do nothing unless `TEST_EVIDENCE` names a directory, as `.ci/test` does:
 //!
@@ -12,6 +13,7 @@
 
 mod keep;
 mod kind;
+pub mod peer;
 
 use std::io::Read;
 use std::process::{Output, Stdio};

@@ -6,7 +6,7 @@ mod lease;
 mod log;
 mod memory;
 mod nudge;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
 
 use std::collections::HashSet;
@@ -21,6 +21,8 @@ pub use self::lease::{Fence, LeaseName, Leases, ReplicaId};
 pub use self::log::{ALL_CHECKPOINTS, Bundle, Hash, Log, LogHead, ReaderName, Sealing, StoredCheckpoint, TILE, Tile};
 pub use self::memory::MemoryStore;
 pub use self::nudge::Nudge;
+#[cfg(feature = "postgres")]
+pub use self::sql::{ConnectError, PostgresOptions, PostgresStore};
 #[cfg(feature = "sqlite")]
 pub use self::sql::{Copied, CopyError, OpenError, SqliteStore};
 use crate::audit::AuditEvent;
@@ -261,8 +263,8 @@ pub trait Journal: Send + Sync {
     async fn unsealed(&self, page: Page) -> Result<Paged<Unsealed>, StoreError>;
 }
 
-/// Where everything is kept. Reads are narrow traits; there is exactly one write. In the box: [`MemoryStore`] and, with the feature
-/// `sqlite`, `SqliteStore`.
+/// Where everything is kept. Reads are narrow traits; there is exactly one write. In the box: [`MemoryStore`] and, with the features
+/// `sqlite` and `postgres`, `SqliteStore` and `PostgresStore`.
 ///
 /// The engine reads what waits once, at the start, and whatever is not in memory when somebody names it. It writes one [`Batch`] per
 /// decision, and calls [`sweep`](Self::sweep) every minute. Embedders keep their own small things as [`Documents`] in the same store.

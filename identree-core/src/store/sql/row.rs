@@ -61,6 +61,12 @@ impl Write {
         Ok(Self { changes, events, probe: false })
     }
 
+    /// Whether something in it holds a NUL, which text in PostgreSQL may not. (What becomes JSON has it escaped.)
+    #[cfg(feature = "postgres")]
+    pub(super) fn has_nul(&self) -> bool {
+        self.changes.iter().any(|change| matches!(change, RowChange::Document { key, .. } if key.key.contains('\0')))
+    }
+
     /// Writes nothing that anybody reads, durably.
     pub(super) const fn probe() -> Self {
         Self { changes: Vec::new(), events: Vec::new(), probe: true }
