@@ -5,6 +5,7 @@ mod entry;
 mod event;
 mod kind;
 pub mod proof;
+pub mod retention;
 mod sink;
 pub mod tree;
 
