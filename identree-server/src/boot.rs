@@ -37,6 +37,7 @@ use crate::layer::rate_limit::RateLimits;
 use crate::listen::{Admission, Limits, ListenError, Listener};
 use crate::login::{Login, People, Provider, ProviderError, ProviderSettings};
 use crate::parts::Parts;
+use crate::refusals::Refusals;
 use crate::router::{Rooms, router};
 use crate::session::Sessions;
 use crate::telemetry::{CountedStore, Telemetry};
@@ -107,6 +108,7 @@ pub struct Server {
     provider: Arc<Provider>,
     router: Router,
     telemetry: Option<Telemetry>,
+    refusals: Refusals,
     plain: Option<Listener>,
     tls: Option<Listener>,
     _lock: Option<DataLock>,
@@ -213,7 +215,9 @@ impl Server {
         });
         let telemetry = metrics.as_ref().map(|metrics| metrics.telemetry.clone());
         let authorities = authorities(&settings, [plain.as_ref(), tls.as_ref()])?;
+        let refusals = Refusals::new(parts.clone());
         let router = router(Rooms {
+            refusals: refusals.clone(),
             hosts: HostApi {
                 engine: engine.clone(),
                 external_url: Arc::clone(&external_url),
@@ -243,7 +247,7 @@ impl Server {
             metrics,
         });
         let (plain, tls) = (plain.map(|one| one.behind(door.clone())), tls.map(|one| one.behind(door)));
-        Ok(Self { engine, hosts, announced, provider, router, telemetry, plain, tls, _lock: None })
+        Ok(Self { engine, hosts, announced, provider, router, telemetry, refusals, plain, tls, _lock: None })
     }
 
     /// The engine.
@@ -274,9 +278,13 @@ impl Server {
         let engine = self.engine.clone();
         background.spawn(async move { hosts.follow(&engine).await });
         let (folding, telling, announced) = (Arc::clone(&clock), Arc::clone(&clock), self.announced);
+        let heartbeats = self.hosts.heartbeats();
+        background.spawn(async move { heartbeats.follow().await });
         background.spawn(async move { announced.follow(&*telling).await });
         background.spawn(async move { find_provider(&provider, &*clock).await });
         background.spawn(clock_steps::watch(Arc::clone(self.engine.clock())));
+        let refusals = self.refusals.clone();
+        background.spawn(async move { refusals.follow().await });
         if let Some(telemetry) = self.telemetry {
             background.spawn(async move { fold(&telemetry, &*folding).await });
         } else {
@@ -291,6 +299,7 @@ impl Server {
         self.engine.drain();
         while serving.join_next().await.is_some() {}
         background.shutdown().await;
+        self.refusals.finish().await;
         self.engine.shutdown().await;
     }
 }

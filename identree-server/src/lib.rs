@@ -21,6 +21,7 @@ pub mod layer;
 pub mod listen;
 pub mod login;
 pub mod parts;
+pub mod refusals;
 pub mod router;
 pub mod routes;
 pub mod session;

@@ -20,6 +20,7 @@ use crate::layer::rate_limit::RateLimitLayer;
 use crate::layer::sign_in::{SignInLayer, sign_in};
 use crate::layer::trace::{Trace, TraceLayer};
 use crate::login::{self, Login};
+use crate::refusals::Refusals;
 use crate::telemetry::HttpMeters;
 use crate::web::{self, Problem, Web};
 
@@ -46,6 +47,8 @@ pub struct Rooms {
     pub client_ip: ClientIpLayer,
     /// What is counted, if anything is.
     pub metrics: Option<Metrics>,
+    /// Where what is refused is noted.
+    pub refusals: Refusals,
 }
 
 /// | routes | outermost layer … innermost |
@@ -59,9 +62,21 @@ pub struct Rooms {
 ///
 /// Layers that come together are given together: each call of `layer` is a box, and a copy of all that is in it, per request.
 pub fn router(rooms: Rooms) -> Router {
-    let Rooms { hosts, enrol, host_auth, login, web, health, csrf: forms, headers: tells, client_ip, metrics } = rooms;
+    let Rooms {
+        hosts,
+        enrol,
+        host_auth,
+        login,
+        web,
+        health,
+        csrf: forms,
+        headers: tells,
+        client_ip,
+        metrics,
+        refusals,
+    } = rooms;
     let http = metrics.as_ref().map(|metrics| Arc::new(HttpMeters::new(metrics.telemetry.clone())));
-    let requests = Trace { parts: login.parts.clone(), http };
+    let requests = Trace { parts: login.parts.clone(), http, refusals };
     let every = (AroundLayer::new(Framing), client_ip, TraceLayer::new(requests));
     let limits = host_auth.limits.clone();
     let machine = RateLimitLayer { limits: limits.clone(), reject: |why| api::Problem::too_fast(why).into_response() };

@@ -1,6 +1,9 @@
 //! Every route with its methods and who may come: the one list that the attack matrix is made from.
 //!
-//! `tests/it/matrix` compares it with what the source registers, so a route that is missing here fails a test.
+//! `tests/it/matrix` compares it with what the source registers, so a route that is missing here fails a test; `tests/it/acts.rs`
+//! tries each that changes something, and looks for its event.
+
+use identree_core::audit::EventKind::{self, *};
 
 /// Who a route lets in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,33 +35,47 @@ pub struct Route {
     pub method: &'static str,
     /// Who may come.
     pub door: Door,
+    /// What is recorded when it does what it is for, the first of all in the plainest case. Refusals apart: each door has its own.
+    pub records: &'static [EventKind],
 }
 
 const fn route(method: &'static str, path: &'static str, door: Door) -> Route {
-    Route { path, method, door }
+    Route { path, method, door, records: &[] }
+}
+
+impl Route {
+    const fn records(self, records: &'static [EventKind]) -> Self {
+        Self { records, ..self }
+    }
 }
 
 /// All of them.
 pub const ROUTES: &[Route] = &[
-    route("POST", "/api/challenge", Door::Host),
+    route("POST", "/api/challenge", Door::Host).records(&[ChallengeCreated, ChallengeAllowed, ChallengeRefused]),
     route("GET", "/api/challenge/{id}", Door::Host),
-    route("DELETE", "/api/challenge/{id}", Door::Host),
-    route("POST", "/api/host/key", Door::Host),
+    route("DELETE", "/api/challenge/{id}", Door::Host).records(&[ChallengeCancelled]),
+    route("POST", "/api/host/key", Door::Host).records(&[HostKeyReplaced]),
     route("GET", "/api/host/keys", Door::Host),
-    route("POST", "/api/agent/heartbeat", Door::Host),
-    route("POST", "/api/enroll", Door::Token),
+    route("POST", "/api/agent/heartbeat", Door::Host).records(&[HostStatusChanged]),
+    route("POST", "/api/enroll", Door::Token).records(&[HostEnrolled]),
     route("GET", "/", Door::Open),
     route("GET", "/state", Door::Person),
     route("GET", "/api/events", Door::Person),
     route("GET", "/hosts", Door::Person),
     route("GET", "/approve/{code}", Door::Person),
     route("GET", "/approve/{code}/state", Door::Person),
-    route("POST", "/api/challenges/approve", Door::Form),
-    route("POST", "/api/challenges/reject", Door::Form),
-    route("POST", "/signout", Door::Form),
+    route("POST", "/api/challenges/approve", Door::Form).records(&[
+        ChallengeApproved,
+        ChallengePartiallyApproved,
+        ChallengeRefused,
+        ChallengeExpired,
+        VoteRefused,
+    ]),
+    route("POST", "/api/challenges/reject", Door::Form).records(&[ChallengeDenied, ChallengeExpired, VoteRefused]),
+    route("POST", "/signout", Door::Form).records(&[SignedOut]),
     route("POST", "/language", Door::OwnPage),
     route("GET", "/sessions/login", Door::SignIn),
-    route("GET", "/callback", Door::SignIn),
+    route("GET", "/callback", Door::SignIn).records(&[SignedIn, PersonLinked, SessionEnded]),
     route("GET", "/assets/{name}", Door::Open),
     route("GET", "/metrics", Door::Scraper),
     route("GET", "/livez", Door::Open),

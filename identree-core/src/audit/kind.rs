@@ -112,7 +112,7 @@ kinds! {
     HostKeyReplaced = "host_key_replaced", "A host replaced its own key.",
         subject "", target "the host", actor "", ["address", "generation", "key", "request"];
     EnrolmentRefused = "enrolment_refused", "An enrolment was refused. Those alike within a minute are one event.",
-        subject "", target "the host that was named", actor "", ["address", "count", "request", "since", "why"];
+        subject "", target "the host that was named", actor "", ["address", "count", "request", "since", "token", "why"];
     HostStatusChanged = "host_status_changed", "A host reported that it stands otherwise than before.",
         subject "", target "the host", actor "", ["address", "request", "status", "was"];
     AuthenticationFailed = "authentication_failed",
@@ -149,8 +149,6 @@ kinds! {
         subject "", target "", actor "who did it", ["size"];
     LogExported = "log_exported", "A part of the log was copied out of the database.",
         subject "", target "", actor "who did it", ["address", "count", "first", "request", "size"];
-    LogPruned = "log_pruned", "The beginning of the log was removed because it is older than is to be kept.",
-        subject "", target "", actor "", ["count", "seq"];
     LogErased = "log_erased", "Personal data of events was erased; the events and their proofs stay.",
         subject "", target "", actor "who did it", ["address", "count", "reason", "request", "seq"];
 }

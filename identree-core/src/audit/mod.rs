@@ -5,7 +5,6 @@ mod entry;
 mod event;
 mod kind;
 pub mod proof;
-pub mod retention;
 mod sink;
 pub mod tree;
 

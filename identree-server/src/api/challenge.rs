@@ -9,11 +9,12 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use identree_core::actor::{Actor, Strength};
-use identree_core::challenge::{ChallengeRecord, Settled, State as Standing};
+use identree_core::actor::{Actor, Strength, Whence};
+use identree_core::audit::EventKind;
+use identree_core::challenge::{Challenge, ChallengeRecord, Settled, State as Standing};
 use identree_core::engine::Limit;
 use identree_core::grant::{Answer, Decision};
-use identree_core::id::{ChallengeId, Target};
+use identree_core::id::{ChallengeId, HostName, Target};
 use identree_core::text::is_hidden;
 use identree_core::wire::login::Opening;
 use identree_core::wire::v1::{self, Reply, Status};
@@ -24,6 +25,7 @@ use super::{Problem, Waits};
 use crate::announced::Announced;
 use crate::layer::body;
 use crate::layer::host_auth::AuthenticatedHost;
+use crate::refusals::Refusal;
 
 /// How an [`Actor`] that a host states came in.
 const BY: &str = "host credential";
@@ -44,13 +46,15 @@ pub struct HostApi {
 pub(super) async fn open(
     State(api): State<Arc<HostApi>>,
     Extension(host): Extension<AuthenticatedHost>,
+    whence: Option<Extension<Whence>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
     let request = parse(&headers, &body)?;
     if host.host.users.as_ref().is_some_and(|users| !users.contains(request.username())) {
         let detail = format!("{} is not on the list of host {}", request.username(), host.name);
-        return Err(Problem::user_not_allowed().with_detail(detail));
+        let refusal = Refusal::new(EventKind::AskRefused, "user_not_allowed").of(request.username()).on(&host.name);
+        return Err(Problem::user_not_allowed().with_detail(detail).recorded(refusal));
     }
     let nonce = request.nonce();
     let groups = host.host.group.into_iter().collect();
@@ -58,8 +62,9 @@ pub(super) async fn open(
         let problem = if error.is_too_long() { Problem::too_long() } else { Problem::invalid_request() };
         problem.with_detail(error.to_string())
     })?;
-    let ask = Ask { nonce: Some(nonce), ..Ask::new(&*challenge) };
-    let opened = api.engine.open(ask).await.map_err(problem)?;
+    let whence = from(whence);
+    let ask = Ask { nonce: Some(nonce), whence: Some(&whence), ..Ask::new(&*challenge) };
+    let opened = api.engine.open(ask).await.map_err(|error| refused(error, &*challenge))?;
     let status = if opened.record.is_pending() { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(api.reply(&opened.record).await?)).into_response())
 }
@@ -73,7 +78,7 @@ pub(super) async fn wait(
     let secs = wait_secs(query.as_deref())?;
     let mut record = api.own(id, &host).await?;
     if record.is_pending() && secs > 0 {
-        let _held = api.waits.hold(&host.name).ok_or_else(too_many_waits)?;
+        let _held = api.waits.hold(&host.name).ok_or_else(|| too_many_waits(&host.name))?;
         let until = api.engine.clock().now() + Duration::from_secs(secs.into());
         record = api.engine.wait_for_record(record.question().id, until).await.map_err(problem)?;
     }
@@ -83,6 +88,7 @@ pub(super) async fn wait(
 pub(super) async fn cancel(
     State(api): State<Arc<HostApi>>,
     Extension(host): Extension<AuthenticatedHost>,
+    whence: Option<Extension<Whence>>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Reply>, Problem> {
     let record = api.own(id, &host).await?;
@@ -90,10 +96,16 @@ pub(super) async fn cancel(
     if record.is_pending() {
         let now = api.engine.clock().now();
         let requester = Actor::vouched(BY, question.requester.clone(), now, Strength::Stated);
+        let requester = requester.calling_from(from(whence));
         api.engine.cancel(question.id, &requester).await.map_err(problem)?;
     }
     let record = api.engine.record(question.id).await.map_err(problem)?.ok_or_else(Problem::not_found)?;
     Ok(Json(api.reply(&record).await?))
+}
+
+/// Where a host's request comes from, for the record.
+fn from(whence: Option<Extension<Whence>>) -> Whence {
+    Whence { via: Some(BY), ..whence.map(|Extension(whence)| whence).unwrap_or_default() }
 }
 
 impl HostApi {
@@ -107,7 +119,11 @@ impl HostApi {
         let id = ChallengeId::parse(&id).map_err(|_| Problem::not_found())?;
         let record = self.engine.record(id).await.map_err(problem)?.ok_or_else(Problem::not_found)?;
         let own = matches!(&record.question().target, Target::Host(name) if *name == host.name);
-        if own { Ok(record) } else { Err(Problem::not_found()) }
+        if own {
+            return Ok(record);
+        }
+        let refusal = Refusal::new(EventKind::AskRefused, "of_another_host").of(&record.question().requester);
+        Err(Problem::not_found().recorded(refusal.on(&host.name)))
     }
 
     async fn reply(&self, record: &ChallengeRecord) -> Result<Reply, Problem> {
@@ -182,7 +198,6 @@ fn problem(error: EngineError) -> Problem {
     match error {
         EngineError::NonceReused => Problem::nonce_reused(),
         EngineError::NotFound => Problem::not_found(),
-        EngineError::Limited(limit) => limited(limit),
         error => {
             tracing::error!(error = &error as &dyn std::error::Error, "a host's request could not be answered");
             Problem::unavailable()
@@ -190,18 +205,31 @@ fn problem(error: EngineError) -> Problem {
     }
 }
 
+/// Why a question was not opened, with what is recorded of it.
+fn refused(error: EngineError, challenge: &dyn Challenge) -> Problem {
+    let about = |refusal: Refusal| match challenge.target() {
+        Target::Host(host) => refusal.of(challenge.requester()).on(host),
+        _ => refusal.of(challenge.requester()),
+    };
+    match error {
+        EngineError::Limited(limit) => limited(limit, about),
+        EngineError::NonceReused => problem(error).recorded(about(Refusal::new(EventKind::AskRefused, "nonce_reused"))),
+        error => problem(error),
+    }
+}
+
 /// A request that rests ends after 25 s at most.
 const WAIT_AGAIN: Duration = Duration::from_secs(2);
 
-fn too_many_waits() -> Problem {
+fn too_many_waits(host: &HostName) -> Problem {
     metrics::counter!("identree_rate_limit_rejections_total", "limit" => "waits").increment(1);
-    Problem::too_many_waits().retry_after(WAIT_AGAIN)
+    Problem::too_many_waits().retry_after(WAIT_AGAIN).recorded(Refusal::limited("waits").on(host))
 }
 
 /// A question that ends makes room; how soon, nobody knows.
 const ROOM_AGAIN: Duration = Duration::from_secs(10);
 
-fn limited(limit: Limit) -> Problem {
+fn limited(limit: Limit, about: impl FnOnce(Refusal) -> Refusal) -> Problem {
     let (problem, wait, counted) = match limit {
         Limit::Requester(_) => (Problem::too_many_for_user(), ROOM_AGAIN, "user"),
         Limit::Target(_) => (Problem::too_many_for_host(), ROOM_AGAIN, "host"),
@@ -209,5 +237,5 @@ fn limited(limit: Limit) -> Problem {
         _ => (Problem::too_many(), ROOM_AGAIN, "all"),
     };
     metrics::counter!("identree_rate_limit_rejections_total", "limit" => counted).increment(1);
-    problem.with_detail(limit.to_string()).retry_after(wait)
+    problem.with_detail(limit.to_string()).retry_after(wait).recorded(about(Refusal::limited(counted)))
 }

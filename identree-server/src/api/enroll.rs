@@ -5,6 +5,8 @@ use axum::body::Body;
 use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
+use identree_core::actor::Whence;
+use identree_core::audit::EventKind;
 use identree_core::enrol::{self, EnrolReply, EnrolRequest, Enrolment, KeyRequest, KeysReply};
 use identree_core::text::visible;
 use identree_core::time::Clock;
@@ -18,6 +20,7 @@ use crate::layer::body;
 use crate::layer::client_ip::ClientAddress;
 use crate::layer::host_auth::AuthenticatedHost;
 use crate::layer::rate_limit::RateLimits;
+use crate::refusals::Refusal;
 
 /// What these routes need.
 #[derive(Debug, Clone)]
@@ -57,14 +60,21 @@ pub(super) async fn replace_key(
     let request: KeyRequest = body::json(&parts.headers, &bytes, |bytes| serde_json::from_slice(bytes))?;
     body::version(request.v)?;
     let HostCredential::Key { public: old, .. } = &host.host.credential else {
-        return Err(
-            Problem::no_key().with_detail("a host with a secret enrols: identree rotate-host-secret NAME --enroll")
-        );
+        let refusal = Refusal::new(EventKind::EnrolmentRefused, "no_key").on(&host.name);
+        let how = "a host with a secret enrols: identree rotate-host-secret NAME --enroll";
+        return Err(Problem::no_key().with_detail(how).recorded(refusal));
     };
     // The answer to the first one was lost: what was asked for is so.
     if *old != request.key {
-        let replaced = api.hosts.replace_key(&host.name, old, &request.key, &request.proof).await;
-        replaced.map_err(|refusal| refused(&refusal))?;
+        let whence = parts.extensions.get::<Whence>().cloned().unwrap_or_default();
+        let replaced = api.hosts.replace_key((&host.name, old), &request.key, &request.proof, &whence).await;
+        replaced.map_err(|refusal| match refusal.as_str() {
+            Some(why) => {
+                let recorded = Refusal::new(EventKind::EnrolmentRefused, why).on(&host.name);
+                refused(&refusal).recorded(recorded)
+            }
+            None => refused(&refusal),
+        })?;
     }
     api.told()
 }
@@ -80,7 +90,8 @@ impl EnrolApi {
         let bytes = body::whole(bytes, enrol::MAX_BODY_BYTES, &*self.clock).await?;
         let request: EnrolRequest = body::json(&parts.headers, &bytes, |bytes| serde_json::from_slice(bytes))?;
         body::version(request.v)?;
-        match self.hosts.enrol(&request).await {
+        let whence = parts.extensions.get::<Whence>().cloned().unwrap_or_default();
+        match self.hosts.enrol(&request, &whence).await {
             Ok((token, since)) => {
                 let trust = self.announced.trust();
                 let enrolment = Enrolment {
@@ -106,7 +117,14 @@ impl EnrolApi {
                     );
                     metrics::counter!("identree_auth_failures_total", "reason" => "enrolment").increment(1);
                 }
-                Err(refused(&refusal))
+                let problem = refused(&refusal);
+                Err(match refusal.as_str() {
+                    Some(why) => {
+                        let refusal = Refusal::new(EventKind::EnrolmentRefused, why).on(&request.host);
+                        problem.recorded(refusal.with("token", request.token.to_string()))
+                    }
+                    None => problem,
+                })
             }
         }
     }

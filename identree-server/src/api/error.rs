@@ -8,6 +8,7 @@ use identree_core::credential;
 use identree_core::wire::v1;
 
 use crate::layer::rate_limit::Rejection;
+use crate::refusals::Refusal;
 
 /// A problem as the host API tells it. The text never says which part of a secret was close, nor the cause inside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,13 +18,17 @@ pub struct Problem {
     title: &'static str,
     detail: Option<String>,
     retry_after: Option<u32>,
+    /// What is recorded of it.
+    refusal: Option<Box<Refusal>>,
 }
 
 macro_rules! problems {
     ($($(#[doc = $doc:literal])* $fn:ident = $status:ident, $name:expr, $title:literal;)*) => {
         impl Problem {
             $($(#[doc = $doc])* pub const fn $fn() -> Self {
-                Self { status: StatusCode::$status, name: $name, title: $title, detail: None, retry_after: None }
+                Self {
+                    status: StatusCode::$status, name: $name, title: $title, detail: None, retry_after: None, refusal: None,
+                }
             })*
         }
     };
@@ -93,7 +98,8 @@ problems! {
 impl Problem {
     /// Above a rate, with when there is room again.
     pub fn too_fast(why: Rejection) -> Self {
-        Self::rate_limited().with_detail(why.to_string()).retry_after(why.wait)
+        let problem = Self::rate_limited().with_detail(why.to_string()).retry_after(why.wait);
+        problem.recorded(Refusal::limited(why.limit))
     }
 
     /// The status of the answer.
@@ -110,6 +116,13 @@ impl Problem {
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
+        self
+    }
+
+    /// The same problem, and what is recorded of it.
+    #[must_use]
+    pub fn recorded(mut self, refusal: Refusal) -> Self {
+        self.refusal = Some(Box::new(refusal));
         self
     }
 
@@ -141,6 +154,9 @@ impl IntoResponse for Problem {
         }
         if let Some(secs) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(secs));
+        }
+        if let Some(refusal) = self.refusal {
+            refusal.leave(&mut response);
         }
         response
     }

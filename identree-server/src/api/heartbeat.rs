@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Extension, Request, State};
+use identree_core::actor::Whence;
 use identree_core::time::Clock;
 use identree_core::wire::heartbeat::{Heartbeat, HeartbeatReply, MAX_BODY_BYTES};
 use identree_core::wire::v1::VERSION;
@@ -35,7 +36,8 @@ pub(super) async fn heartbeat(
     if !heartbeat.is_bounded() {
         return Err(Problem::too_long());
     }
-    match api.heartbeats.keep(&host.name, heartbeat).await {
+    let whence = parts.extensions.get::<Whence>().cloned().unwrap_or_default();
+    match api.heartbeats.keep(&host.name, heartbeat, &whence).await {
         Ok(status) => {
             metrics::counter!("identree_heartbeats_total", "status" => status.as_str()).increment(1);
             Ok(Json(HeartbeatReply { v: VERSION, status }))

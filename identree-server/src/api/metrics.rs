@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use identree_core::Engine;
+use identree_core::audit::EventKind;
 use identree_core::canon::sha256;
 use identree_core::secret::Secret;
 
@@ -14,6 +15,7 @@ use crate::hosts::Hosts;
 use crate::layer::client_ip::ClientAddress;
 use crate::layer::rate_limit::RateLimits;
 use crate::listen::Admission;
+use crate::refusals::Refusal;
 use crate::telemetry::{Standing, Telemetry};
 use crate::web::events::Events;
 
@@ -74,7 +76,9 @@ async fn scrape(
             return Problem::too_fast(why).into_response();
         }
         let how = [(header::WWW_AUTHENTICATE, "Bearer")];
-        return (StatusCode::UNAUTHORIZED, how, "the bearer token was not accepted\n").into_response();
+        let mut response = (StatusCode::UNAUTHORIZED, how, "the bearer token was not accepted\n").into_response();
+        Refusal::new(EventKind::AuthenticationFailed, "metrics_token").leave(&mut response);
+        return response;
     }
     let standing = Standing {
         load: metrics.engine.load(),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use identree_core::actor::Whence;
 use identree_core::audit::{AuditEvent, EventKind};
 use identree_core::credential::HostVerifier;
 use identree_core::enrol::{EnrolRequest, Token};
@@ -49,6 +50,21 @@ pub enum EnrolRefusal {
     /// The store failed.
     #[error("the host registry could not be read or written")]
     Store(#[from] StoreError),
+}
+
+impl EnrolRefusal {
+    /// One word for it, for the record; none where nothing was refused, but could not be read or written.
+    pub const fn as_str(&self) -> Option<&'static str> {
+        match self {
+            Self::Stranger => Some("stranger"),
+            Self::NoPossession => Some("no_possession"),
+            Self::Used => Some("used"),
+            Self::Withdrawn => Some("withdrawn"),
+            Self::Expired => Some("expired"),
+            Self::NoKey => Some("no_key"),
+            Self::Store(_) => None,
+        }
+    }
 }
 
 impl Hosts {
@@ -113,7 +129,7 @@ impl Hosts {
     ///
     /// # Errors
     /// [`EnrolRefusal`]; only [`EnrolRefusal::Stranger`] may be told to somebody who did not show that they know a token.
-    pub async fn enrol(&self, request: &EnrolRequest) -> Result<(Token, Timestamp), EnrolRefusal> {
+    pub async fn enrol(&self, request: &EnrolRequest, whence: &Whence) -> Result<(Token, Timestamp), EnrolRefusal> {
         let name = &request.host;
         let (revision, stored) = self.stored(name).await?;
         let stored = stored.filter(|host| host.removed_at.is_none());
@@ -137,6 +153,7 @@ impl Hosts {
         }
         let event = self
             .event(EventKind::HostEnrolled, name, host.generation, None, "enrolment token")
+            .from(whence)
             .with("token", request.token.to_string())
             .with("key", request.key.to_string());
         let credential = HostCredential::Key { public: request.key, since: now, token: Some(request.token) };
@@ -164,10 +181,10 @@ impl Hosts {
     /// [`EnrolRefusal`] if the host has no key, or the proof does not hold.
     pub async fn replace_key(
         &self,
-        name: &HostName,
-        old: &PublicKey,
+        (name, old): (&HostName, &PublicKey),
         new: &PublicKey,
         proof: &[u8],
+        whence: &Whence,
     ) -> Result<(), EnrolRefusal> {
         let (revision, host) = self.registered(name).await.map_err(|error| match error {
             HostsError::Store(error) => EnrolRefusal::Store(error),
@@ -185,6 +202,7 @@ impl Hosts {
         }
         let event = self
             .event(EventKind::HostKeyReplaced, name, host.generation, None, "host credential")
+            .from(whence)
             .with("key", new.to_string());
         let credential = HostCredential::Key { public: *new, since: self.parts.now(), token: None };
         Ok(self.save(name, revision, &Host { credential, ..host }, event).await?)

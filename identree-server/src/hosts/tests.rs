@@ -1,3 +1,4 @@
+use identree_core::actor::Whence;
 use identree_core::credential::{Authorization, Credential, HostKey, Proof, Request};
 use identree_core::enrol::{EnrolRequest, Token};
 use identree_core::id::Nonce;
@@ -15,6 +16,10 @@ async fn hosts() -> Hosts {
         entropy: Arc::new(SeededEntropy::new(1)),
     };
     Hosts::load(parts, MasterSecret::parse(&"m".repeat(32)).unwrap()).await.unwrap()
+}
+
+fn nowhere() -> Whence {
+    Whence::default()
 }
 
 fn web1() -> HostName {
@@ -83,12 +88,12 @@ async fn a_host_has_one_credential_at_a_time_and_none_comes_back() {
     };
     let token = hosts.invite(&web1(), LIFE, Revoke::WhenEnrolled, None).await.unwrap();
     is([true, false, false]);
-    hosts.enrol(&enrolling(&token, 1)).await.unwrap();
+    hosts.enrol(&enrolling(&token, 1), &nowhere()).await.unwrap();
     is([false, true, false]);
     assert!(matches!(hosts.rotate(&web1(), None).await, Err(HostsError::HasKey(_))));
     let token = hosts.invite(&web1(), LIFE, Revoke::WhenEnrolled, None).await.unwrap();
     is([false, true, false]);
-    hosts.enrol(&enrolling(&token, 2)).await.unwrap();
+    hosts.enrol(&enrolling(&token, 2), &nowhere()).await.unwrap();
     is([false, false, true]);
     hosts.invite(&web1(), LIFE, Revoke::Now, None).await.unwrap();
     is([false, false, false]);
@@ -105,20 +110,23 @@ async fn a_token_is_for_one_host_one_time_and_a_short_time() {
     let other = hosts.add_invited(&web2, None, None, LIFE, None).await.unwrap();
     // Held by somebody on web1, who would like to be web2.
     let stolen = EnrolRequest { host: web2.clone(), token: other.id(), ..enrolling(&token, 3) };
-    assert!(matches!(hosts.enrol(&stolen).await, Err(EnrolRefusal::Stranger)));
+    assert!(matches!(hosts.enrol(&stolen, &nowhere()).await, Err(EnrolRefusal::Stranger)));
     let renamed = EnrolRequest { host: web2.clone(), ..enrolling(&token, 3) };
-    assert!(matches!(hosts.enrol(&renamed).await, Err(EnrolRefusal::Stranger)));
-    let (_, since) = hosts.enrol(&enrolling(&token, 1)).await.unwrap();
+    assert!(matches!(hosts.enrol(&renamed, &nowhere()).await, Err(EnrolRefusal::Stranger)));
+    let (_, since) = hosts.enrol(&enrolling(&token, 1), &nowhere()).await.unwrap();
     // The answer was lost: the same key again is answered alike. Another key is not.
-    assert_eq!(hosts.enrol(&enrolling(&token, 1)).await.unwrap().1, since);
-    assert!(matches!(hosts.enrol(&enrolling(&token, 2)).await, Err(EnrolRefusal::Used)));
+    assert_eq!(hosts.enrol(&enrolling(&token, 1), &nowhere()).await.unwrap().1, since);
+    assert!(matches!(hosts.enrol(&enrolling(&token, 2), &nowhere()).await, Err(EnrolRefusal::Used)));
     // A newer token withdraws the older, a removal every one.
     let newer = hosts.invite(&web2, LIFE, Revoke::WhenEnrolled, None).await.unwrap();
-    assert!(matches!(hosts.enrol(&enrolling(&other, 4)).await, Err(EnrolRefusal::Withdrawn)));
+    assert!(matches!(hosts.enrol(&enrolling(&other, 4), &nowhere()).await, Err(EnrolRefusal::Withdrawn)));
     hosts.remove(&web2, None).await.unwrap();
-    assert!(matches!(hosts.enrol(&enrolling(&newer, 4)).await, Err(EnrolRefusal::Stranger)));
+    assert!(matches!(hosts.enrol(&enrolling(&newer, 4), &nowhere()).await, Err(EnrolRefusal::Stranger)));
     hosts.add_invited(&web2, None, None, LIFE, None).await.unwrap();
-    assert!(matches!(hosts.enrol(&enrolling(&newer, 4)).await, Err(EnrolRefusal::Stranger)), "another registration");
+    assert!(
+        matches!(hosts.enrol(&enrolling(&newer, 4), &nowhere()).await, Err(EnrolRefusal::Stranger)),
+        "another registration"
+    );
     let kinds: Vec<_> = recorded(&*hosts.parts.store).await.iter().map(|event| event.kind).collect();
     assert_eq!(kinds.iter().filter(|kind| **kind == EventKind::HostEnrolled).count(), 1, "{kinds:?}");
 }
@@ -127,7 +135,7 @@ async fn a_token_is_for_one_host_one_time_and_a_short_time() {
 async fn a_host_replaces_its_own_key_by_one_that_it_holds() {
     let hosts = hosts().await;
     let token = hosts.add_invited(&web1(), None, None, LIFE, None).await.unwrap();
-    hosts.enrol(&enrolling(&token, 1)).await.unwrap();
+    hosts.enrol(&enrolling(&token, 1), &nowhere()).await.unwrap();
     let [old, new, third] = [1, 2, 3].map(|seed| HostKey::from_seed(&[seed; 32]));
     let web2 = HostName::parse("web2").unwrap();
     for proof in [
@@ -136,14 +144,14 @@ async fn a_host_replaces_its_own_key_by_one_that_it_holds() {
         third.succeed(&web1(), &old.public()).to_vec(),
         new.succeed(&web2, &old.public()).to_vec(),
     ] {
-        let refused = hosts.replace_key(&web1(), &old.public(), &new.public(), &proof).await;
+        let refused = hosts.replace_key((&web1(), &old.public()), &new.public(), &proof, &nowhere()).await;
         assert!(matches!(refused, Err(EnrolRefusal::NoPossession)));
     }
     let proof = new.succeed(&web1(), &old.public());
-    hosts.replace_key(&web1(), &old.public(), &new.public(), &proof).await.unwrap();
+    hosts.replace_key((&web1(), &old.public()), &new.public(), &proof, &nowhere()).await.unwrap();
     assert!(!proves(&hosts, &Credential::Key(old.clone())) && proves(&hosts, &Credential::Key(new)));
     let proof = third.succeed(&web1(), &old.public());
-    let late = hosts.replace_key(&web1(), &old.public(), &third.public(), &proof).await;
+    let late = hosts.replace_key((&web1(), &old.public()), &third.public(), &proof, &nowhere()).await;
     assert!(matches!(late, Err(EnrolRefusal::NoKey)), "the old key decides nothing any more");
 }
 

@@ -9,9 +9,11 @@ use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http_body_util::{BodyExt as _, Limited};
+use identree_core::audit::EventKind;
 use identree_core::time::Clock;
 
 use super::sign_in::SignedIn;
+use crate::refusals::Refusal;
 use crate::web::Problem;
 
 /// The largest form: a reason and a few short fields.
@@ -35,10 +37,11 @@ pub async fn csrf(State(layer): State<Arc<Csrf>>, request: Request, next: Next) 
         return next.run(request).await;
     }
     if !layer.same_origin(request.headers()) {
-        return Problem::foreign_form().into_response();
+        let person = request.extensions().get::<SignedIn>();
+        return refused(Problem::foreign_form(), "origin", person);
     }
     let Some(signed_in) = request.extensions().get::<SignedIn>().cloned() else {
-        return Problem::signed_out().into_response();
+        return refused(Problem::signed_out(), "session", None);
     };
     let (parts, body) = request.into_parts();
     let arrived = tokio::select! {
@@ -52,14 +55,29 @@ pub async fn csrf(State(layer): State<Arc<Csrf>>, request: Request, next: Next) 
     let mut tokens = url::form_urlencoded::parse(&body).filter(|(key, _)| key == "csrf_token");
     let proven = matches!((tokens.next(), tokens.next()), (Some((_, token)), None) if signed_in.csrf.matches(&token));
     if !proven {
-        return Problem::stale_form().into_response();
+        return refused(Problem::stale_form(), "token", Some(&signed_in));
     }
     next.run(Request::from_parts(parts, Body::from(body))).await
 }
 
 /// For a form that changes nothing but a cookie of whoever sends it: no token, but from our own pages all the same.
 pub async fn same_origin(State(layer): State<Arc<Csrf>>, request: Request, next: Next) -> Response {
-    if layer.same_origin(request.headers()) { next.run(request).await } else { Problem::foreign_form().into_response() }
+    if layer.same_origin(request.headers()) {
+        next.run(request).await
+    } else {
+        refused(Problem::foreign_form(), "origin", request.extensions().get::<SignedIn>())
+    }
+}
+
+/// The answer, and what is recorded of it.
+fn refused(problem: Problem, why: &'static str, person: Option<&SignedIn>) -> Response {
+    let mut response = problem.into_response();
+    let mut refusal = Refusal::new(EventKind::FormRefused, why);
+    if let Some(person) = person {
+        refusal = refusal.by(person.actor.name());
+    }
+    refusal.leave(&mut response);
+    response
 }
 
 impl Csrf {

@@ -7,6 +7,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use identree_core::audit::EventKind;
 use identree_core::credential::{self, Authorization};
 use identree_core::id::HostName;
 use identree_core::time::Clock;
@@ -18,6 +19,7 @@ use super::rate_limit::RateLimits;
 use crate::api::Problem;
 use crate::hosts::{Host, Hosts};
 use crate::listen::Standing;
+use crate::refusals::Refusal;
 
 /// The host that proved itself. Handlers take it from the request's extensions.
 #[derive(Debug, Clone)]
@@ -65,8 +67,10 @@ pub async fn host_auth(State(auth): State<Arc<HostAuth>>, request: Request, next
 }
 
 /// One text for an unknown host, a wrong or old secret or key, and an address that is not this server's.
-fn not_proven() -> Problem {
-    Problem::unauthorized().with_detail(
+fn not_proven(named: Option<&HostName>) -> Problem {
+    let refusal = Refusal::new(EventKind::AuthenticationFailed, "credential");
+    let refusal = named.map_or_else(|| refusal.clone(), |host| refusal.clone().on(host));
+    Problem::unauthorized().recorded(refusal).with_detail(
         "on the server `identree list-hosts` must show this host; there `identree rotate-host-secret HOST --client-conf` \
          (add-host for a new one) prints a host file that is accepted, with --enroll a token to enrol with",
     )
@@ -77,8 +81,8 @@ impl HostAuth {
         let (mut parts, body) = request.into_parts();
         let mut headers = parts.headers.get_all(header::AUTHORIZATION).iter();
         let claimed = match (headers.next().and_then(|value| value.to_str().ok()), headers.next()) {
-            (Some(value), None) => Authorization::parse(value).map_err(|_| not_proven())?,
-            _ => return Err(not_proven()),
+            (Some(value), None) => Authorization::parse(value).map_err(|_| not_proven(None))?,
+            _ => return Err(not_proven(None)),
         };
         let body = body::whole(body, v1::MAX_BODY_BYTES, &*self.clock).await?;
         let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
@@ -94,14 +98,18 @@ impl HostAuth {
             time_secs: claimed.time_secs,
             body: &body,
         });
-        let Some(host) = self.hosts.prove(&claimed, covered) else { return Err(not_proven()) };
+        let Some(host) = self.hosts.prove(&claimed, covered) else {
+            return Err(not_proven(Some(&claimed.host)));
+        };
         if let Some(off) = claimed.clock_off(self.clock.wall()) {
             let (by, way) = (off.unsigned_abs(), if off > 0 { "ahead of" } else { "behind" });
             let detail = format!(
                 "the host's clock is {by} s {way} the server's; at most {} s are accepted",
                 credential::WINDOW_SECS
             );
-            return Err(Problem::stale_request().with_detail(detail));
+            let refusal = Refusal::new(EventKind::AuthenticationFailed, "clock").on(&claimed.host);
+            let refusal = refusal.with("seconds", off.to_string());
+            return Err(Problem::stale_request().with_detail(detail).recorded(refusal));
         }
         if let Some(standing) = parts.extensions.get::<Standing>() {
             standing.prove();

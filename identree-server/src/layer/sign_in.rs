@@ -10,7 +10,7 @@ use axum::http::Method;
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
-use identree_core::actor::Actor;
+use identree_core::actor::{Actor, Whence};
 
 use super::browser::Browsers;
 use super::cookie::{Cookie, Cookies};
@@ -48,6 +48,8 @@ pub async fn sign_in(State(layer): State<Arc<SignInLayer>>, mut request: Request
         let found = if by_itself { layer.sessions.peek(cookie).await } else { layer.sessions.find(cookie).await };
         match found {
             Ok(Some(session)) => {
+                let whence = request.extensions().get::<Whence>().cloned().unwrap_or_default();
+                let session = session.used_from(whence);
                 let (actor, csrf) = (session.actor.clone(), session.csrf.clone());
                 if let Some(standing) = request.extensions().get::<Standing>() {
                     standing.prove();

@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use identree_core::actor::Whence;
 use identree_core::rng::bytes;
 use identree_core::text::{hex, visible};
 use identree_core::wire::v1;
@@ -23,6 +24,7 @@ use tracing::{Instrument as _, Span};
 use super::client_ip::ClientAddress;
 use crate::api::Problem;
 use crate::parts::Parts;
+use crate::refusals::{Refusal, Refusals};
 use crate::telemetry::{HttpMeters, Stopwatch};
 
 /// The header that names a request.
@@ -39,6 +41,8 @@ pub struct Trace {
     pub parts: Parts,
     /// Where answers are counted, if they are.
     pub http: Option<Arc<HttpMeters>>,
+    /// Where what is refused is noted.
+    pub refusals: Refusals,
 }
 
 impl TraceLayer {
@@ -72,14 +76,17 @@ impl<S: Service<Request, Response = Response, Error = Infallible>> Service<Reque
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request) -> Tracing<S::Future> {
+    fn call(&mut self, mut request: Request) -> Tracing<S::Future> {
         let plain =
             |id: &&str| (8..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         let sent = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(plain);
-        let id = sent.map_or_else(|| hex(&bytes::<8>(&*self.trace.parts.entropy)), str::to_owned);
+        let id: Arc<str> = sent.map_or_else(|| hex(&bytes::<8>(&*self.trace.parts.entropy)).into(), Arc::from);
         let matched = request.extensions().get::<MatchedPath>().cloned();
+        let address = request.extensions().get::<ClientAddress>().map(|client| client.0);
+        let whence = Whence { via: None, address, request: Some(Arc::clone(&id)) };
+        request.extensions_mut().insert(whence.clone());
         let path = shown(request.uri().path(), matched.as_ref().map(MatchedPath::as_str));
-        let client = request.extensions().get::<ClientAddress>().map(|client| tracing::field::display(client.0));
+        let client = address.map(tracing::field::display);
         // Of the highest level, so that its lines have it whatever the filter lets through. Layers within add who it is.
         let who = tracing::field::Empty;
         let method = request.method().clone();
@@ -87,7 +94,7 @@ impl<S: Service<Request, Response = Response, Error = Infallible>> Service<Reque
         let span = tracing::error_span!("request", %id, %method, path = &*path, client, host = who, person = who);
         let machine = path.strip_prefix(v1::CHALLENGES).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         let trace = Arc::clone(&self.trace);
-        let about = About { trace, id, method, matched, machine, watch: Stopwatch::start() };
+        let about = About { trace, id, whence, method, matched, machine, watch: Stopwatch::start() };
         let called = span.in_scope(|| catch_unwind(AssertUnwindSafe(|| self.inner.call(request))));
         Tracing { inner: called.ok().map(|future| future.instrument(span.clone())), span, about }
     }
@@ -97,7 +104,8 @@ impl<S: Service<Request, Response = Response, Error = Infallible>> Service<Reque
 #[derive(Debug)]
 struct About {
     trace: Arc<Trace>,
-    id: String,
+    id: Arc<str>,
+    whence: Whence,
     method: Method,
     matched: Option<MatchedPath>,
     machine: bool,
@@ -120,6 +128,9 @@ impl About {
         if let Some(http) = http {
             let route = self.matched.as_ref().map(MatchedPath::as_str);
             http.answered(&self.method, route, response.status(), seconds);
+        }
+        if let Some(refusal) = Refusal::take(&mut response) {
+            self.trace.refusals.note(refusal.from(self.whence.clone()));
         }
         if let Ok(value) = HeaderValue::from_str(&self.id) {
             response.headers_mut().insert(REQUEST_ID, value);

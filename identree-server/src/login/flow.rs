@@ -8,8 +8,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
-use identree_core::actor::{Actor, Strength};
-use identree_core::audit::{AuditEvent, EventKind};
+use identree_core::actor::{Actor, Strength, Whence};
+use identree_core::audit::EventKind;
 use identree_core::canon::sha256;
 use identree_core::id::UserName;
 use identree_core::store::{Batch, Change, Collection, DocumentKey, Put, StoreError};
@@ -20,11 +20,11 @@ use serde::{Deserialize, Serialize};
 use super::people::{LinkError, People};
 use super::provider::{Identity, Provider, ProviderError};
 use crate::layer::browser::Browsers;
-use crate::layer::client_ip::ClientAddress;
 use crate::layer::cookie::{Cookie, Cookies};
 use crate::layer::sign_in::SignedIn;
 use crate::parts::Parts;
-use crate::session::{ABSOLUTE, BY, Sessions};
+use crate::refusals::Refusal;
+use crate::session::{ABSOLUTE, BY, End, Sessions};
 use crate::web::{Detail, Problem};
 
 pub(crate) const SIGN_INS: Collection = Collection("sign-ins");
@@ -71,12 +71,12 @@ pub enum SignInFailure {
     /// The provider says no.
     #[error("The identity provider refused the sign-in ({0}).")]
     Refused(String),
-    /// The provider's answer does not prove anything.
+    /// The provider's answer does not prove anything: which part, as one word, and how.
     #[error("The identity provider's answer was not accepted. Begin again, or tell your administrator.")]
-    NotAccepted,
+    NotAccepted(&'static str, String),
     /// The person is nobody here.
     #[error("You are signed in at the identity provider, but not known here: {0}.")]
-    NotLinked(LinkError),
+    NotLinked(LinkError, Box<Identity>),
     /// The store does not answer.
     #[error("The server cannot reach its store. Try again shortly.")]
     Unavailable,
@@ -87,25 +87,49 @@ impl SignInFailure {
         match self {
             Self::ProviderDown | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::NotBegunHere => StatusCode::BAD_REQUEST,
-            Self::Refused(_) | Self::NotAccepted | Self::NotLinked(_) => StatusCode::FORBIDDEN,
+            Self::Refused(_) | Self::NotAccepted(..) | Self::NotLinked(..) => StatusCode::FORBIDDEN,
         }
+    }
+}
+
+impl SignInFailure {
+    /// What is recorded; of a store that does not answer nothing can be.
+    fn refusal(&self) -> Option<Refusal> {
+        let failed = |why| Refusal::new(EventKind::SignInFailed, why);
+        Some(match self {
+            Self::ProviderDown => failed("provider_down"),
+            Self::NotBegunHere => failed("not_begun_here"),
+            Self::Refused(error) => failed("provider_refused").with("text", error.clone()),
+            Self::NotAccepted(why, text) => failed(why).with("text", text.chars().take(500).collect::<String>()),
+            Self::NotLinked(error, identity) => {
+                let refusal = failed("not_linked").with("text", error.to_string());
+                refusal.with("issuer", identity.issuer.clone()).with("sub", identity.subject.clone())
+            }
+            Self::Unavailable => return None,
+        })
     }
 }
 
 impl IntoResponse for SignInFailure {
     fn into_response(self) -> Response {
-        let status = self.status();
+        let (status, refusal) = (self.status(), self.refusal());
         let detail = match self {
             Self::ProviderDown => Detail(|text| text.provider_down, vec![]),
             Self::NotBegunHere => Detail(|text| text.not_begun_here, vec![]),
             Self::Refused(why) => Detail(|text| text.provider_refused, vec![("why", why)]),
-            Self::NotAccepted => Detail(|text| text.not_accepted, vec![]),
-            Self::NotLinked(LinkError::NoName) => Detail(|text| text.no_name, vec![]),
-            Self::NotLinked(LinkError::Name(why)) => Detail(|text| text.bad_name, vec![("why", why.to_string())]),
-            Self::NotLinked(LinkError::Taken(name)) => Detail(|text| text.name_taken, vec![("name", name.to_string())]),
-            Self::NotLinked(LinkError::Store(_)) | Self::Unavailable => Detail(|text| text.store_down, vec![]),
+            Self::NotAccepted(..) => Detail(|text| text.not_accepted, vec![]),
+            Self::NotLinked(LinkError::NoName, _) => Detail(|text| text.no_name, vec![]),
+            Self::NotLinked(LinkError::Name(why), _) => Detail(|text| text.bad_name, vec![("why", why.to_string())]),
+            Self::NotLinked(LinkError::Taken(name), _) => {
+                Detail(|text| text.name_taken, vec![("name", name.to_string())])
+            }
+            Self::NotLinked(LinkError::Store(_), _) | Self::Unavailable => Detail(|text| text.store_down, vec![]),
         };
-        Problem::sign_in_failed(status, detail).into_response()
+        let mut response = Problem::sign_in_failed(status, detail).into_response();
+        if let Some(refusal) = refusal {
+            refusal.leave(&mut response);
+        }
+        response
     }
 }
 
@@ -160,9 +184,6 @@ async fn begin(
     Ok(([(header::SET_COOKIE, set)], Redirect::to(authorization.url.as_str())).into_response())
 }
 
-/// Where a request came from.
-type Whence = Option<Extension<ClientAddress>>;
-
 #[derive(Deserialize)]
 struct Back {
     state: Option<String>,
@@ -175,7 +196,7 @@ async fn back(
     State(login): State<Arc<Login>>,
     Query(query): Query<Back>,
     before: Option<SignedIn>,
-    client: Whence,
+    whence: Option<Extension<Whence>>,
     headers: HeaderMap,
 ) -> Result<Response, SignInFailure> {
     let state = query.state.ok_or(SignInFailure::NotBegunHere)?;
@@ -184,23 +205,24 @@ async fn back(
     // RFC 9207: an answer that names its issuer must name ours, and a provider that says it names itself must do so.
     let names_another = |issuer: &str| issuer != login.provider.issuer();
     if query.iss.as_deref().map_or_else(|| login.provider.names_itself(), names_another) {
-        return Err(login.failed("the answer names another issuer", client).await);
+        return Err(not_accepted("issuer", "the answer names another issuer".to_owned()));
     }
     if let Some(error) = query.error {
         let error: String = identree_core::text::visible(&error).chars().take(100).collect();
-        login.record_failure(&error, None, client).await;
         return Err(SignInFailure::Refused(error));
     }
     let code = query.code.ok_or(SignInFailure::NotBegunHere)?;
     let identity = match login.provider.redeem(code, under_way.verifier, under_way.nonce).await {
         Ok(identity) => identity,
         Err(ProviderError::Unavailable(_)) => return Err(SignInFailure::ProviderDown),
-        Err(error) => return Err(login.failed(&error.to_string(), client).await),
+        Err(error @ ProviderError::Refused(_)) => return Err(not_accepted("code", error.to_string())),
+        Err(error) => return Err(not_accepted("token", error.to_string())),
     };
-    let (token, _) = login.admit(&identity, client).await?;
+    let whence = Whence { via: Some(BY), ..whence.map(|Extension(whence)| whence).unwrap_or_default() };
+    let (token, _) = login.admit(&identity, whence).await?;
     // The browser forgets its earlier session here, so nobody else may go on with it.
     if let Some(SignedIn { session, .. }) = before {
-        login.sessions.end(&session).await?;
+        login.sessions.end(&session, End::Replaced).await?;
     }
     let session = login.cookies.set(Cookie::Session, token.reveal(), ABSOLUTE);
     let mut response = Redirect::to(own_path(&under_way.return_to)).into_response();
@@ -211,7 +233,7 @@ async fn back(
 
 async fn sign_out(State(login): State<Arc<Login>>, signed_in: Option<SignedIn>) -> Result<Response, SignInFailure> {
     if let Some(SignedIn { session, .. }) = signed_in {
-        login.sessions.end(&session).await?;
+        login.sessions.end(&session, End::SignedOut).await?;
     }
     Ok(([(header::SET_COOKIE, login.cookies.clear(Cookie::Session))], Redirect::to("/")).into_response())
 }
@@ -241,15 +263,12 @@ impl Login {
     async fn admit(
         &self,
         identity: &Identity,
-        client: Whence,
+        whence: Whence,
     ) -> Result<(crate::session::SessionToken, UserName), SignInFailure> {
-        let linked = match self.people.link(identity).await {
+        let linked = match self.people.link(identity, &whence).await {
             Ok(linked) => linked,
             Err(LinkError::Store(error)) => return Err(error.into()),
-            Err(error) => {
-                self.record_failure(&error.to_string(), Some(identity), client).await;
-                return Err(SignInFailure::NotLinked(error));
-            }
+            Err(error) => return Err(SignInFailure::NotLinked(error, Box::new(identity.clone()))),
         };
         let (name, batch, person) = linked.into_parts();
         let now = self.parts.now();
@@ -258,10 +277,10 @@ impl Login {
         let proven_at =
             identity.auth_time.map_or_else(Timestamp::default, |at| now - self.parts.clock.wall().since(at));
         let (token, change) = self.sessions.begin(name.clone(), proven_at)?;
-        let actor = Actor::vouched(BY, name.clone(), proven_at, Strength::SignedIn);
+        let actor = Actor::vouched(BY, name.clone(), proven_at, Strength::SignedIn).calling_from(whence);
         let mut event = self.parts.event(EventKind::SignedIn).by(&actor);
         event.subject = Some(name.clone());
-        let event = from(client, event.with("auth_time", proven_at.to_string()));
+        let event = event.with("auth_time", proven_at.to_string());
         match self.parts.store.commit(batch.and(change, Some(event))).await {
             Ok(()) => {}
             // Two sign-ins of one new person at the same moment: the second begins again.
@@ -271,31 +290,11 @@ impl Login {
         self.people.committed(person);
         Ok((token, name))
     }
-
-    async fn failed(&self, why: &str, client: Whence) -> SignInFailure {
-        tracing::warn!(why, "a sign-in was not accepted");
-        self.record_failure(why, None, client).await;
-        SignInFailure::NotAccepted
-    }
-
-    async fn record_failure(&self, why: &str, identity: Option<&Identity>, client: Whence) {
-        let why: String = why.chars().take(500).collect();
-        let mut event = from(client, self.parts.event(EventKind::SignInFailed).with("why", why));
-        if let Some(identity) = identity {
-            event = event.with("issuer", identity.issuer.clone()).with("sub", identity.subject.clone());
-        }
-        if let Err(error) = self.parts.store.commit(Batch::event(event)).await {
-            tracing::error!(error = &error as &dyn std::error::Error, "a failed sign-in could not be recorded");
-        }
-    }
 }
 
-/// The event with the address it came from, where that is known.
-fn from(client: Whence, event: AuditEvent) -> AuditEvent {
-    match client {
-        Some(Extension(ClientAddress(address))) => event.with("address", address.to_string()),
-        None => event,
-    }
+fn not_accepted(why: &'static str, text: String) -> SignInFailure {
+    tracing::warn!(why = text, "a sign-in was not accepted");
+    SignInFailure::NotAccepted(why, text)
 }
 
 /// The path to return to, if it is one of ours; else the front page. What a browser could read as another site (`//x`,

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use identree_core::actor::Whence;
 use identree_core::audit::{AuditEvent, EventKind};
 use identree_core::canon::{Writer, sha256};
 use identree_core::directory::{Directory, DirectoryError, Person, Snapshot};
@@ -112,7 +113,7 @@ impl People {
     ///
     /// # Errors
     /// [`LinkError`]; a refusal is written to the journal.
-    pub async fn link(&self, identity: &Identity) -> Result<Linked, LinkError> {
+    pub async fn link(&self, identity: &Identity, whence: &Whence) -> Result<Linked, LinkError> {
         let now = self.parts.now();
         let at = key(identity);
         let person_key = DocumentKey::new(PEOPLE, at.clone());
@@ -129,7 +130,7 @@ impl People {
         let name = UserName::parse(identity.username.as_deref().ok_or(LinkError::NoName)?)?;
         let name_key = DocumentKey::new(NAMES, name.as_str());
         if self.parts.store.document(&name_key, now).await?.is_some() {
-            let event = self.about(EventKind::PersonLinkRefused, &name, identity);
+            let event = self.about(EventKind::PersonLinkRefused, &name, identity).from(whence);
             self.parts.store.commit(Batch::event(event)).await?;
             return Err(LinkError::Taken(name));
         }
@@ -144,7 +145,7 @@ impl People {
         let put = |bytes| Some(Put { bytes, expires_at: None });
         let owner = serde_json::to_vec(&Owner { person: at }).map_err(corrupt)?;
         let bytes = serde_json::to_vec(&stored).map_err(corrupt)?;
-        let event = self.about(EventKind::PersonLinked, &name, identity);
+        let event = self.about(EventKind::PersonLinked, &name, identity).from(whence);
         let batch = Batch::of(Change::Document { key: person_key, expect: None, put: put(bytes) }, event)
             .and(Change::Document { key: name_key, expect: None, put: put(owner) }, None);
         Ok(Linked { name, batch, person: person(&stored, now) })
@@ -239,7 +240,7 @@ mod tests {
     }
 
     async fn sign_in(people: &People, identity: &Identity) -> Result<UserName, LinkError> {
-        let (name, batch, person) = people.link(identity).await?.into_parts();
+        let (name, batch, person) = people.link(identity, &Whence::default()).await?.into_parts();
         people.parts.store.commit(batch).await?;
         people.committed(person);
         Ok(name)

@@ -7,7 +7,8 @@ mod tests;
 
 use std::time::Duration;
 
-use identree_core::actor::{Actor, Strength};
+use identree_core::actor::{Actor, Strength, Whence};
+use identree_core::audit::EventKind;
 use identree_core::canon::sha256;
 use identree_core::id::UserName;
 use identree_core::rng::bytes;
@@ -125,7 +126,22 @@ const FOLLOW: usize = 256;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended(DocumentKey);
 
+/// Why a session ends before its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The person signed out.
+    SignedOut,
+    /// The same browser signed in anew.
+    Replaced,
+}
+
 impl Session {
+    /// The same session, used by a request from there: events tell it.
+    #[must_use]
+    pub fn used_from(self, whence: Whence) -> Self {
+        Self { actor: self.actor.calling_from(whence), ..self }
+    }
+
     /// Whether it was this one.
     pub fn was(&self, ended: &Ended) -> bool {
         self.key == ended.0
@@ -250,20 +266,23 @@ impl Sessions {
     ///
     /// # Errors
     /// [`StoreError`] if it may still live.
-    pub async fn end(&self, session: &Session) -> Result<(), StoreError> {
+    pub async fn end(&self, session: &Session, why: End) -> Result<(), StoreError> {
         let ending = Ending { known: &self.known, key: &session.key };
-        self.write_end(session).await?;
+        self.write_end(session, why).await?;
         drop(ending);
         let _ = self.ended.send(Ended(session.key.clone())); // Err: nobody follows
         Ok(())
     }
 
-    async fn write_end(&self, session: &Session) -> Result<(), StoreError> {
-        use identree_core::audit::EventKind;
+    async fn write_end(&self, session: &Session, why: End) -> Result<(), StoreError> {
         let mut revision = session.revision;
         loop {
             let change = Change::Document { key: session.key.clone(), expect: Some(revision), put: None };
-            let mut event = self.parts.event(EventKind::SignedOut).by(&session.actor);
+            let event = match why {
+                End::SignedOut => self.parts.event(EventKind::SignedOut),
+                End::Replaced => self.parts.event(EventKind::SessionEnded).with("why", "replaced"),
+            };
+            let mut event = event.by(&session.actor);
             event.subject = Some(session.actor.name().clone());
             match self.parts.store.commit(Batch::of(change, event)).await {
                 // Touched by another request since it was read: end what is there now.

@@ -133,7 +133,7 @@ async fn a_session_ended_here_is_over_at_once_even_for_who_is_just_reading_it() 
     let (reader, value) = (sessions.clone(), token.clone());
     let reading = tokio::spawn(async move { reader.find(&value).await.unwrap().is_some() });
     rig.store.asked.acquire().await.unwrap().forget(); // it has the record in its hand
-    sessions.end(&session).await.unwrap();
+    sessions.end(&session, End::SignedOut).await.unwrap();
     rig.store.let_through.add_permits(1000);
     assert!(reading.await.unwrap(), "that request came before the end");
     assert!(!lives(&sessions, &token).await);
@@ -146,7 +146,7 @@ async fn a_session_ended_by_another_process_is_over_within_a_second() {
     let token = rig.begin(&one).await;
     assert!(lives(&one, &token).await);
     let session = other.find(&token).await.unwrap().unwrap();
-    other.end(&session).await.unwrap();
+    other.end(&session, End::SignedOut).await.unwrap();
     rig.clock.advance(TRUST);
     assert!(!lives(&one, &token).await);
 }

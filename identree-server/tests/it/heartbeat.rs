@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use identree_core::audit::EventKind;
 use identree_core::directory::Person;
 use identree_core::id::{GroupName, HostName};
 use identree_core::time::{Clock as _, Timestamp};
@@ -10,7 +11,7 @@ use identree_core::wire::heartbeat::{Asks, BreakGlass, Finding, Heartbeat, Heart
 
 use crate::{AUTHORITY, Answer, Host, Rig, name};
 
-fn good(rig: &Rig) -> Heartbeat {
+pub(super) fn good(rig: &Rig) -> Heartbeat {
     let both = Asks { auth: true, account: true };
     let now = rig.clock.now().as_secs();
     Heartbeat {
@@ -48,8 +49,18 @@ async fn a_host_is_green_by_its_word_and_grows_red_in_silence() {
     assert_eq!(web1(&rig).await, (Level::Green, vec![]));
     rig.clock.advance(Duration::from_secs(300));
     assert_eq!(web1(&rig).await, (Level::Amber, vec![Finding::Quiet(10)]));
+    rig.hosts.heartbeats().look().await.unwrap();
     rig.clock.advance(Duration::from_secs(50 * 60));
     assert_eq!(web1(&rig).await, (Level::Red, vec![Finding::Lost(60)]));
+    for _ in 0..2 {
+        rig.hosts.heartbeats().look().await.unwrap();
+    }
+    beat(&rig, &rig.host, &good(&rig)).await;
+    let changes: Vec<_> = rig.journal().await.into_iter().filter(|e| e.kind == EventKind::HostStatusChanged).collect();
+    let steps =
+        changes.iter().map(|event| (event.details.get("was").map_or("-", |was| was), &*event.details["status"]));
+    let expected = [("-", "green"), ("green", "amber"), ("amber", "red"), ("red", "green")];
+    assert!(steps.eq(expected), "each change is one event, and nothing else is: {changes:?}");
 }
 
 #[tokio::test]

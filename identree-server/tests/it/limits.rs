@@ -6,6 +6,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use identree_core::actor::{Actor, Strength};
+use identree_core::audit::EventKind;
 use identree_core::engine::{Caps, CoolDown, Vote};
 use identree_core::id::HostName;
 use identree_core::rng::SeededEntropy;
@@ -48,7 +49,12 @@ async fn each_cap_has_its_own_answer_and_a_question_asked_before_is_still_answer
     let events = rig.journal().await.len();
     assert_eq!(limited(&ask(&rig, &web1, "ann", 2).await), (429, "too-many-for-user".to_owned(), 10));
     assert_eq!(limited(&ask(&rig, &web2, "ann", 2).await), (429, "too-many-for-user".to_owned(), 10));
-    assert_eq!(rig.journal().await.len(), events, "a flood writes nothing");
+    let written = rig.journal().await.split_off(events);
+    let limited_on: Vec<_> =
+        written.iter().map(|event| (event.kind, event.target.clone().unwrap().to_string())).collect();
+    let (kind, web) = (EventKind::RateLimited, |n: u8| format!("web{n}"));
+    assert_eq!(limited_on, [(kind, web(1)), (kind, web(2))], "a flood writes one event a minute");
+    assert!(written.iter().all(|event| event.details["limit"] == "user" && event.subject == Some(name("ann"))));
     assert_eq!(ask(&rig, &web1, "ann", 0).await.status, StatusCode::CREATED);
 
     assert_eq!(ask(&rig, &web1, "bob", 3).await.status, StatusCode::CREATED);

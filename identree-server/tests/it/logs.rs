@@ -85,7 +85,7 @@ async fn a_panic_is_logged_under_its_request_and_the_next_one_is_served() {
         .route("/api/challenge/{id}", get(boom))
         .route("/page", get(boom))
         .route("/fine", get(|| async { "fine" }))
-        .layer(TraceLayer::new(Trace { parts: rig.parts.clone(), http }));
+        .layer(TraceLayer::new(Trace { parts: rig.parts.clone(), http, refusals: rig.refusals.clone() }));
     let (log, _guard) = Log::listen("error");
     let send = async |path: &str| {
         let request = Request::get(path).header(REQUEST_ID, "id-of-this-request").body(Body::empty()).unwrap();

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop where it stands")]
 
+mod acts;
 mod attacks;
 mod backup;
 mod browser;
@@ -26,7 +27,7 @@ mod sign_in;
 mod smuggling;
 mod unit;
 
-use identree_core::testkit::journal::recorded;
+use identree_core::testkit::journal::{recorded, undeclared};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +36,7 @@ use axum::body::Body;
 use axum::http::{Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use identree_core::Engine;
+use identree_core::actor::Whence;
 use identree_core::audit::AuditEvent;
 use identree_core::credential::{self, Credential, HostKey, HostSecret, MasterSecret, Proof};
 use identree_core::engine::Caps;
@@ -60,6 +62,7 @@ use identree_server::layer::host_auth::HostAuth;
 use identree_server::layer::rate_limit::{RateLimits, Rates};
 use identree_server::login::{Login, People, Provider, ProviderSettings};
 use identree_server::parts::Parts;
+use identree_server::refusals::Refusals;
 use identree_server::router::{Rooms, router};
 use identree_server::session::{SessionToken, Sessions};
 use identree_server::web::Web;
@@ -88,6 +91,7 @@ struct Rig {
     sessions: Sessions,
     people: Arc<People>,
     browsers: Browsers,
+    refusals: Refusals,
     router: Router,
     host: Host,
 }
@@ -172,7 +176,9 @@ impl Rig {
         let events = Events::start(&engine, sessions.clone());
         let limits = RateLimits::new(&rates, Arc::clone(&parts.clock));
         let announced = Announced::fixed(engine.decision_key());
+        let refusals = Refusals::new(parts.clone());
         let router = router(Rooms {
+            refusals: refusals.clone(),
             hosts: HostApi {
                 engine: engine.clone(),
                 external_url: Arc::new(Url::parse(ORIGIN).unwrap()),
@@ -209,7 +215,19 @@ impl Rig {
         let web1 = HostName::parse("web1").unwrap();
         let secret = hosts.add(&web1, None, None, None).await.unwrap();
         note(Kind::Host, secret.reveal().expose());
-        Self { clock, store, parts, engine, hosts, sessions, people, browsers, router, host: Host::with(web1, secret) }
+        Self {
+            clock,
+            store,
+            parts,
+            engine,
+            hosts,
+            sessions,
+            people,
+            browsers,
+            refusals,
+            router,
+            host: Host::with(web1, secret),
+        }
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {
@@ -252,7 +270,7 @@ impl Rig {
         };
         let key = HostKey::from_seed(&[seed; 32]);
         let request = EnrolRequest::new(&token.unwrap(), &key, Nonce::from_bytes([seed; 32]));
-        self.hosts.enrol(&request).await.unwrap();
+        self.hosts.enrol(&request, &Whence::default()).await.unwrap();
         Host { name, credential: Credential::Key(key) }
     }
 
@@ -267,7 +285,10 @@ impl Rig {
     }
 
     async fn journal(&self) -> Vec<AuditEvent> {
-        recorded(&*self.store).await
+        self.refusals.flush().await.unwrap();
+        let events = recorded(&*self.store).await;
+        assert_eq!(undeclared(&events), Vec::<String>::new());
+        events
     }
 }
 

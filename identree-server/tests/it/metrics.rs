@@ -114,7 +114,10 @@ fn after_real_traffic_the_numbers_are_those_of_the_journal() {
     assert_eq!(exchange(&server.address, "GET /approve/KWXPTA-482913/invented HTTP/1.1", "").0, 404);
 
     // The connections of before are closed; the server may take a moment to see it.
-    let alone = |seen: &BTreeMap<String, f64>| seen.get("identree_open_connections") == Some(&1.0);
+    let failed = "identree_journal_events_total{kind=\"authentication_failed\"}";
+    let alone = |seen: &BTreeMap<String, f64>| {
+        seen.get("identree_open_connections") == Some(&1.0) && seen.get(failed) == Some(&1.0)
+    };
     let seen = std::iter::repeat_with(|| metrics(&server)).take(1000).find(alone).unwrap();
     let value = |series: &str| *seen.get(series).unwrap_or_else(|| panic!("no {series} in {:#?}", seen.keys()));
     let journal = beside(data, async |store| recorded(&store).await);

@@ -26,8 +26,8 @@ const ACCESS_TOKEN: &str = "access-token-of-this-test-90a1";
 
 /// Says what it is told to say.
 #[derive(Clone)]
-struct Scripted {
-    issuer: String,
+pub(super) struct Scripted {
+    pub(super) issuer: String,
     /// Seed and id of the published key.
     published: Arc<Mutex<u8>>,
     /// The next ID token.
@@ -35,7 +35,7 @@ struct Scripted {
 }
 
 impl Scripted {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         Self::known_as(None).await.1
     }
 
@@ -52,6 +52,11 @@ impl Scripted {
             .with_state(scripted.clone());
         drop(tokio::spawn(async move { axum::serve(listener, router).await })); // ends with the test's runtime
         (address, scripted)
+    }
+
+    /// What it tells next.
+    pub(super) fn tells(&self, token: &str) {
+        token.clone_into(&mut self.token.lock().unwrap());
     }
 
     async fn discovery(State(own): State<Self>) -> Json<Value> {
@@ -85,7 +90,7 @@ fn key(seed: u8) -> CoreEdDsaPrivateSigningKey {
     CoreEdDsaPrivateSigningKey::from_ed25519_pem(&pem, Some(JsonWebKeyId::new(format!("key {seed}")))).unwrap()
 }
 
-fn signed(seed: u8, claims: &Value) -> String {
+pub(super) fn signed(seed: u8, claims: &Value) -> String {
     let header = json!({ "alg": "EdDSA", "typ": "JWT", "kid": format!("key {seed}") });
     let message = [&header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string())).join(".");
     let signature = key(seed).sign(&CoreJwsSigningAlgorithm::EdDsa, message.as_bytes()).unwrap();
@@ -93,13 +98,13 @@ fn signed(seed: u8, claims: &Value) -> String {
 }
 
 /// A sign-in under way: what the browser was sent away with.
-struct Begun {
+pub(super) struct Begun {
     state: String,
     nonce: String,
     cookie: String,
 }
 
-async fn begin(rig: &Rig) -> Begun {
+pub(super) async fn begin(rig: &Rig) -> Begun {
     let answer = rig.get("/sessions/login?return_to=/approve/KWXPTA-482913", None).await;
     assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text());
     let url = Url::parse(answer.header(header::LOCATION)).unwrap();
@@ -111,12 +116,17 @@ async fn begin(rig: &Rig) -> Begun {
     Begun { state: parameter("state"), nonce: parameter("nonce"), cookie }
 }
 
-async fn back(rig: &Rig, provider: &Scripted, begun: &Begun) -> Answer {
+/// The browser as the provider sends it back.
+pub(super) fn returning(provider: &Scripted, begun: &Begun) -> Request<Body> {
     note(Kind::Code, CODE);
     let query: String = url::form_urlencoded::Serializer::new(String::new())
         .extend_pairs([("code", CODE), ("state", &begun.state), ("iss", &provider.issuer)])
         .finish();
-    let answer = rig.get(&format!("/callback?{query}"), Some(&begun.cookie)).await;
+    Request::get(format!("/callback?{query}")).header(header::COOKIE, &begun.cookie).body(Body::empty()).unwrap()
+}
+
+async fn back(rig: &Rig, provider: &Scripted, begun: &Begun) -> Answer {
+    let answer = rig.send(returning(provider, begun)).await;
     let cookie = answer.header(header::SET_COOKIE).split(';').next().unwrap();
     if let Some(token) = cookie.strip_prefix("identree_session=") {
         note(Kind::Session, token);
@@ -127,7 +137,7 @@ async fn back(rig: &Rig, provider: &Scripted, begun: &Begun) -> Answer {
 type Change = Box<dyn Fn(&mut Value)>;
 
 /// What a right token says.
-fn claims(provider: &Scripted, begun: &Begun) -> Value {
+pub(super) fn claims(provider: &Scripted, begun: &Begun) -> Value {
     let now = SystemClock.now().as_secs(); // tokens are checked against the real clock
     json!({
         "iss": provider.issuer, "aud": "identree", "sub": "1", "nonce": begun.nonce, "iat": now, "exp": now + 60,
@@ -149,8 +159,11 @@ async fn a_right_token_signs_in_once_and_returns_to_the_page() {
     let cookie = answer.header(header::SET_COOKIE);
     assert!(cookie.starts_with("identree_session=") && cookie.contains("HttpOnly; SameSite=Lax"), "{cookie}");
     assert_eq!(back(&rig, &provider, &begun).await.status, StatusCode::BAD_REQUEST, "a replayed callback");
-    let kinds: Vec<_> = rig.journal().await.iter().map(|event| event.kind).collect();
-    assert_eq!(kinds, [EventKind::HostAdded, EventKind::PersonLinked, EventKind::SignedIn]);
+    let journal = rig.journal().await;
+    let kinds: Vec<_> = journal.iter().map(|event| event.kind).collect();
+    assert_eq!(kinds, [EventKind::HostAdded, EventKind::PersonLinked, EventKind::SignedIn, EventKind::SignInFailed]);
+    let failed = &journal[3].details;
+    assert_eq!((&*failed["why"], &*failed["count"]), ("not_begun_here", "2"), "both are one event");
 }
 
 #[tokio::test]
@@ -315,7 +328,13 @@ async fn a_wrong_token_signs_nobody_in() {
 async fn refused(rig: &Rig, answer: &Answer, what: &str) {
     assert_eq!(answer.status, StatusCode::FORBIDDEN, "{what}: {}", answer.text());
     assert!(!answer.header(header::SET_COOKIE).contains("session"), "{what}");
-    assert_eq!(rig.journal().await.last().unwrap().kind, EventKind::SignInFailed, "{what}");
+    let journal = rig.journal().await;
+    let last = journal.last().unwrap();
+    assert_eq!(last.kind, EventKind::SignInFailed, "{what}");
+    assert!(
+        ["token", "code", "issuer", "not_linked"].contains(&&*last.details["why"]) && !last.details["text"].is_empty(),
+        "{what}"
+    );
 }
 
 #[tokio::test]

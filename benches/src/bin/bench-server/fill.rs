@@ -2,6 +2,7 @@
 
 use identree_benches::Result;
 use identree_benches::load::{Registered, SignedIn};
+use identree_core::actor::Whence;
 use identree_core::credential::MasterSecret;
 use identree_core::id::{GroupName, HostName};
 use identree_server::hosts::Hosts;
@@ -35,7 +36,7 @@ pub(super) async fn people(parts: &Parts, of: &str, count: usize, groups: &[Grou
             groups: groups.to_vec(),
             auth_time: None,
         };
-        let (name, batch, person) = people.link(&identity).await?.into_parts();
+        let (name, batch, person) = people.link(&identity, &Whence::default()).await?.into_parts();
         let (token, change) = sessions.begin(name.clone(), parts.now())?;
         parts.store.commit(batch.and(change, None)).await?;
         people.committed(person);

@@ -23,6 +23,7 @@ use super::browser::Browser;
 use super::client_ip::ClientAddress;
 use super::host_auth::AuthenticatedHost;
 use super::sign_in::SignedIn;
+use crate::refusals::Refusal;
 
 /// The rates. `None` is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +58,8 @@ impl Default for Rates {
 pub struct Rejection {
     /// When there is room again.
     pub wait: Duration,
+    /// Which rate: the label of the metric.
+    pub limit: &'static str,
 }
 
 impl Rejection {
@@ -144,9 +147,19 @@ impl RateLimits {
     }
 }
 
+/// The same for the record, with who it was.
+fn refusal(why: Rejection, request: &Extensions) -> Refusal {
+    let refusal = Refusal::limited(why.limit);
+    match (request.get::<AuthenticatedHost>(), request.get::<SignedIn>()) {
+        (Some(host), _) => refusal.on(&host.name),
+        (None, Some(person)) => refusal.of(person.actor.name()),
+        (None, None) => refusal,
+    }
+}
+
 fn rejected(limit: &'static str, wait: Duration) -> Rejection {
     metrics::counter!("identree_rate_limit_rejections_total", "limit" => limit).increment(1);
-    Rejection { wait }
+    Rejection { wait, limit }
 }
 
 /// How a refusal looks.
@@ -203,6 +216,7 @@ where
             Ok(()) => Limited { passed: Some(self.inner.call(request)), refused: None },
             Err(why) => {
                 let mut response = self.layer.reject.reject(why);
+                refusal(why, request.extensions()).leave(&mut response);
                 // Who is refused keeps no connection by asking on.
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 Limited { passed: None, refused: Some(Box::new(response)) }

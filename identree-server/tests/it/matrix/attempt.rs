@@ -312,7 +312,7 @@ async fn browser(rig: &Rig, route: Route, reason: Reason, scene: &Scene) -> Requ
         R::SignedOutSession => {
             let token = cookie.split_once('=').unwrap().1;
             let found = rig.sessions.find(token).await.unwrap().unwrap();
-            rig.sessions.end(&found).await.unwrap();
+            rig.sessions.end(&found, identree_server::session::End::SignedOut).await.unwrap();
         }
         // The question would end too, but a session is looked at first.
         R::IdleSession => rig.clock.advance(identree_server::session::IDLE),

@@ -13,7 +13,7 @@ use identree_core::audit::{AuditEvent, EventKind};
 use identree_core::engine::{EngineError, Refusal, Verdict};
 use identree_core::store::{ChallengeFilter, Collection, Page};
 use identree_core::time::Clock as _;
-use identree_server::routes::{ROUTES, Route};
+use identree_server::routes::{Door, ROUTES, Route};
 
 use self::attempt::{Attempt, Came, attempt};
 use self::reason::{Call, Reason, Refused, Way, expected};
@@ -114,7 +114,8 @@ async fn refuse(way: Way, reason: Reason, refused: &Refused) {
     if let Came::Answer(answer) = &came {
         assert!(!answer.headers.contains_key(header::SET_COOKIE), "{pair}: a cookie is set");
     }
-    unchanged(&before, &kept(&rig).await, reason, refused, &pair);
+    let refusals = unchanged(&before, &kept(&rig).await, reason, refused, &pair);
+    assert_eq!(refusals, Vec::from_iter(recorded_as(way, reason, refused)), "{pair}");
 }
 
 /// Everything that is kept: questions, documents, the journal.
@@ -141,12 +142,34 @@ async fn kept(rig: &Rig) -> Kept {
     Kept { questions, documents, journal: rig.journal().await }
 }
 
-/// A vote that does not count leaves its event and nothing else; two kinds leave their mark on the question too.
-fn unchanged(before: &Kept, after: &Kept, reason: Reason, refused: &Refused, pair: &str) {
+/// What of this is recorded with those alike.
+fn recorded_as(way: Way, reason: Reason, refused: &Refused) -> Option<EventKind> {
+    let Way::Route(route) = way else { return None };
+    match (route.door, refused) {
+        (Door::Host, Refused::Problem(StatusCode::UNAUTHORIZED, _)) => Some(EventKind::AuthenticationFailed),
+        (Door::Host, Refused::Problem(_, "user-not-allowed" | "nonce-reused")) => Some(EventKind::AskRefused),
+        (Door::Host, Refused::Problem(StatusCode::NOT_FOUND, _)) if reason == Reason::AnotherHostsQuestion => {
+            Some(EventKind::AskRefused)
+        }
+        (Door::Host, Refused::Problem(_, "no-possession" | "no-key"))
+        | (Door::Token, Refused::Problem(StatusCode::FORBIDDEN, _)) => Some(EventKind::EnrolmentRefused),
+        (Door::Form, Refused::Status(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN))
+        | (Door::OwnPage, Refused::Status(StatusCode::FORBIDDEN)) => Some(EventKind::FormRefused),
+        (Door::SignIn, Refused::Status(StatusCode::BAD_REQUEST | StatusCode::SERVICE_UNAVAILABLE)) => {
+            Some(EventKind::SignInFailed)
+        }
+        _ => None,
+    }
+}
+
+/// A vote that does not count leaves its event and nothing else; two kinds leave their mark on the question too. Gives the kinds
+/// of refusals that are recorded with those alike.
+fn unchanged(before: &Kept, after: &Kept, reason: Reason, refused: &Refused, pair: &str) -> Vec<EventKind> {
     assert_eq!(before.documents, after.documents, "{pair}");
     let new = &after.journal[before.journal.len()..];
     assert_eq!(before.journal, after.journal[..before.journal.len()], "{pair}: what is written stays");
-    let kinds: Vec<EventKind> = new.iter().map(|event| event.kind).collect();
+    let (refusals, kinds): (Vec<_>, Vec<_>) =
+        new.iter().map(|event| event.kind).partition(|kind| kind.tells().details.contains(&"since"));
     assert!(!kinds.contains(&EventKind::ChallengeApproved), "{pair}");
     match (reason, refused) {
         (_, Refused::AtOnce) => assert_eq!(kinds, [EventKind::ChallengeRefused], "{pair}"),
@@ -157,6 +180,7 @@ fn unchanged(before: &Kept, after: &Kept, reason: Reason, refused: &Refused, pai
             assert!(kinds.is_empty() || kinds == [EventKind::VoteRefused], "{pair}: {kinds:?}");
         }
     }
+    refusals
 }
 
 /// The list of routes is the one that the source registers.

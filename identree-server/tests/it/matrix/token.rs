@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Request, header};
+use identree_core::actor::Whence;
 use identree_core::credential::{HostKey, MasterSecret};
 use identree_core::enrol::{EnrolRequest, MAX_BODY_BYTES, PATH, Token};
 use identree_core::id::{ChallengeId, HostName, Nonce, TokenId};
@@ -43,7 +44,7 @@ pub(super) async fn request(rig: &Rig, reason: Reason, waiting: ChallengeId) -> 
         }
         R::UsedToken => {
             let first = EnrolRequest::new(&token, &key(2), asked.nonce);
-            rig.hosts.enrol(&first).await.unwrap();
+            rig.hosts.enrol(&first, &Whence::default()).await.unwrap();
         }
         R::WithdrawnToken => drop(invite().await.unwrap()),
         R::ExpiredToken => rig.clock.advance(LIFE),
