@@ -3,6 +3,8 @@
 #[cfg(feature = "jsonl")]
 pub mod jsonl;
 pub mod line;
+#[cfg(feature = "syslog")]
+pub mod syslog;
 
 #[cfg(test)]
 mod tests;
