@@ -1,4 +1,4 @@
-//! The composition root: configuration in, a running server out. The only file that names concrete backends.
+//! The composition root: configuration in, a running server out. Here and in [`database`] concrete backends have names.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use identree_core::engine::EngineBuilder;
 use identree_core::grant::Signer as _;
 use identree_core::policy::{PolicyFileError, RuleSet};
 use identree_core::rng::{DrawnAhead, Entropy, OsEntropy};
-use identree_core::store::{SqliteStore, Store, StoreError};
+use identree_core::store::{Store, StoreError};
 use identree_core::time::{Clock, SteadyClock, SystemClock};
 use identree_core::wire::settings::EXTRA;
 use tokio::sync::watch;
@@ -23,8 +23,9 @@ use crate::api::health::Health;
 use crate::api::metrics::{Metrics, MetricsToken};
 use crate::api::{EnrolApi, HostApi, Waits};
 use crate::clock_steps;
-use crate::config::{HostSettings, Settings};
+use crate::config::{Database, HostSettings, Settings};
 use crate::data_lock::{DataLock, DataLockError};
+use crate::database::{self, DatabaseError};
 use crate::decision_key::{self, DecisionKeyError};
 use crate::hosts::Hosts;
 use crate::layer::browser::Browsers;
@@ -63,8 +64,8 @@ pub enum BootError {
         source: std::io::Error,
     },
     /// The database cannot be used.
-    #[error("{0}")]
-    Database(#[from] identree_core::store::OpenError),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
     /// The store cannot be read.
     #[error("the database could not be read")]
     Store(#[from] StoreError),
@@ -133,10 +134,14 @@ impl Server {
         listeners: (Option<Listener>, Option<Listener>),
     ) -> Result<Self, BootError> {
         check_dir(&settings.data_dir)?;
-        let lock = DataLock::take(&settings.data_dir)?;
-        let store = Arc::new(SqliteStore::open(&settings.database).await?);
+        // A database that several servers share keeps them apart by itself.
+        let lock = match &settings.database {
+            Database::Sqlite(_) => Some(DataLock::take(&settings.data_dir)?),
+            Database::Postgres { .. } => None,
+        };
+        let store = database::open(&settings.database).await?;
         let server = Self::boot_over(settings, listeners, store).await?;
-        Ok(Self { _lock: Some(lock), ..server })
+        Ok(Self { _lock: lock, ..server })
     }
 
     /// The same over a store that is open already, whatever the settings say of the database. That nobody else serves it is
@@ -338,7 +343,7 @@ async fn find_provider(provider: &Provider, clock: &dyn Clock) {
 /// [`BootError`] if data directory or database cannot be used.
 pub async fn open_hosts(settings: &HostSettings) -> Result<Hosts, BootError> {
     check_dir(&settings.data_dir)?;
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&settings.database).await?);
+    let store = database::open(&settings.database).await?;
     let parts = Parts { store, clock: Arc::new(SystemClock), entropy: Arc::new(OsEntropy) };
     Ok(Hosts::load(parts, settings.master.clone()).await?)
 }

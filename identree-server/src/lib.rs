@@ -2,6 +2,7 @@
 
 pub mod announced;
 pub mod api;
+#[cfg(feature = "sqlite")]
 pub mod backup;
 pub mod boot;
 pub mod cli;
@@ -9,6 +10,7 @@ pub mod client_conf;
 mod clock_steps;
 pub mod config;
 pub mod data_lock;
+pub mod database;
 pub mod decision_key;
 #[cfg(feature = "dev-idp")]
 pub mod devidp;

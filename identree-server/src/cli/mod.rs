@@ -1,5 +1,6 @@
 //! The command line.
 
+#[cfg(feature = "sqlite")]
 mod backup;
 mod decision;
 #[cfg(feature = "dev-idp")]
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+#[cfg(feature = "sqlite")]
 use self::backup::BackupVerb;
 use self::host::HostVerb;
 
@@ -41,6 +43,7 @@ enum Verb {
     RotateDecisionKey(decision::RotateArgs),
     #[command(flatten)]
     Host(HostVerb),
+    #[cfg(feature = "sqlite")]
     #[command(flatten)]
     Backup(BackupVerb),
 }
@@ -60,6 +63,7 @@ pub fn run() -> ExitCode {
         Verb::Dev { .. } => Err(WITHOUT_DEV.into()),
         Verb::RotateDecisionKey(arguments) => runtime.block_on(decision::run(arguments)),
         Verb::Host(verb) => runtime.block_on(host::run(verb)),
+        #[cfg(feature = "sqlite")]
         Verb::Backup(verb) => runtime.block_on(backup::run(verb)),
     };
     match done {

@@ -1,5 +1,6 @@
 //! Configuration: one table of names, four sources, one typed result, all problems at once.
 
+mod database;
 mod source;
 pub mod table;
 
@@ -16,6 +17,7 @@ use identree_core::text::visible;
 use identree_core::wire::settings::{ClientSettings, PasswordType};
 use url::Url;
 
+pub use self::database::Database;
 pub use self::source::{Found, read};
 use crate::layer::client_ip::TrustedProxies;
 use crate::layer::rate_limit::{Rate, Rates};
@@ -81,8 +83,8 @@ pub struct Settings {
     pub policies_named: bool,
     /// `IDENTREE_DATA_DIR`.
     pub data_dir: PathBuf,
-    /// `IDENTREE_DATABASE_DSN`.
-    pub database: PathBuf,
+    /// `IDENTREE_DATABASE_DRIVER`, `…_DSN` and `…_MAX_OPEN_CONNS`.
+    pub database: Database,
 }
 
 /// What the host verbs need: less than a server.
@@ -96,8 +98,8 @@ pub struct HostSettings {
     pub decision_root: Option<PublicKey>,
     /// `IDENTREE_DATA_DIR`.
     pub data_dir: PathBuf,
-    /// `IDENTREE_DATABASE_DSN`.
-    pub database: PathBuf,
+    /// `IDENTREE_DATABASE_DRIVER`, `…_DSN` and `…_MAX_OPEN_CONNS`.
+    pub database: Database,
 }
 
 /// What the verbs about the database as a whole need.
@@ -152,8 +154,10 @@ impl DataSettings {
     /// [`ConfigError`] with every problem.
     pub fn from_found(found: &Found) -> Result<Self, ConfigError> {
         let mut reader = Reader { found, problems: found.problems.clone() };
-        let (data_dir, database) = reader.data();
-        if reader.problems.is_empty() { Ok(Self { data_dir, database }) } else { Err(ConfigError(reader.problems)) }
+        match reader.data() {
+            Some((data_dir, database)) if reader.problems.is_empty() => Ok(Self { data_dir, database }),
+            _ => Err(ConfigError(reader.problems)),
+        }
     }
 }
 
@@ -168,7 +172,6 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn settings(&mut self) -> Option<Settings> {
-        self.driver();
         let issuer = self.required_url("IDENTREE_OIDC_ISSUER_URL");
         let public_issuer = self.url("IDENTREE_OIDC_ISSUER_PUBLIC_URL");
         let client_id = self.required("IDENTREE_OIDC_CLIENT_ID");
@@ -195,6 +198,7 @@ impl Reader<'_> {
         let caps = self.caps();
         let admin_groups = self.groups();
         let data_dir = PathBuf::from(self.text("IDENTREE_DATA_DIR").unwrap_or_default());
+        let database = self.database(&data_dir);
         let policies = self.text("IDENTREE_APPROVAL_POLICIES_FILE").map(PathBuf::from);
         Some(Settings {
             issuer: issuer?.1,
@@ -218,33 +222,31 @@ impl Reader<'_> {
             admin_groups,
             policies_named: policies.is_some(),
             policies: policies.unwrap_or_else(|| data_dir.join("approval-policies.json")),
-            database: self.text("IDENTREE_DATABASE_DSN").map_or_else(|| data_dir.join("identree.db"), PathBuf::from),
+            database: database?,
             data_dir,
         })
     }
 
     fn host_settings(&mut self) -> Option<HostSettings> {
-        self.driver();
         let master = self.master();
         let external = self.required_url("IDENTREE_EXTERNAL_URL");
         let install = self.url("IDENTREE_INSTALL_URL");
         let data_dir = PathBuf::from(self.text("IDENTREE_DATA_DIR").unwrap_or_default());
-        let database = self.text("IDENTREE_DATABASE_DSN").map_or_else(|| data_dir.join("identree.db"), PathBuf::from);
+        let database = self.database(&data_dir);
         let server_url = install.or(external).map(|(url, _)| url);
         let decision_root = self.decision_root();
-        Some(HostSettings { master: master?, server_url: server_url?, decision_root, data_dir, database })
+        Some(HostSettings { master: master?, server_url: server_url?, decision_root, data_dir, database: database? })
     }
 
     /// Data directory and SQLite file.
-    fn data(&mut self) -> (PathBuf, PathBuf) {
-        if matches!(self.text("IDENTREE_DATABASE_DRIVER").as_deref(), Some("postgres" | "postgresql" | "pg" | "pgx")) {
-            self.problem("IDENTREE_DATABASE_DRIVER", POSTGRES_COPIES);
-        } else {
-            self.driver();
-        }
+    fn data(&mut self) -> Option<(PathBuf, PathBuf)> {
         let data_dir = PathBuf::from(self.text("IDENTREE_DATA_DIR").unwrap_or_default());
-        let database = self.text("IDENTREE_DATABASE_DSN").map_or_else(|| data_dir.join("identree.db"), PathBuf::from);
-        (data_dir, database)
+        let database = self.database(&data_dir)?;
+        let file = database.sqlite().cloned();
+        if file.is_none() {
+            self.problem("IDENTREE_DATABASE_DRIVER", POSTGRES_COPIES);
+        }
+        Some((data_dir, file?))
     }
 
     fn problem(&mut self, name: &str, text: impl Into<String>) {
@@ -266,16 +268,6 @@ impl Reader<'_> {
             self.problem(name, format!("is not set. {help}"));
         }
         value
-    }
-
-    fn driver(&mut self) {
-        let driver = self.text("IDENTREE_DATABASE_DRIVER").unwrap_or_default();
-        if !matches!(driver.as_str(), "sqlite" | "sqlite3") {
-            self.problem(
-                "IDENTREE_DATABASE_DRIVER",
-                format!("\"{}\" is not supported yet; use sqlite", visible(&driver)),
-            );
-        }
     }
 
     fn url(&mut self, name: &str) -> Option<(Url, String)> {

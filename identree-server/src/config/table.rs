@@ -200,13 +200,26 @@ pub const TABLE: &[Entry] = &[
     later("IDENTREE_JUSTIFICATION_CHOICES", "auth.justification_choices", List),
     // Data.
     used("IDENTREE_DATA_DIR", "server.data_dir", Path, "/config", "Where the database and the decision key are kept."),
-    used("IDENTREE_DATABASE_DRIVER", "", Text, "sqlite", "sqlite; others come later."),
+    used(
+        "IDENTREE_DATABASE_DRIVER",
+        "",
+        Text,
+        "sqlite",
+        "sqlite, or postgres: several servers may share one database.",
+    ),
     used(
         "IDENTREE_DATABASE_DSN",
         "",
         Secret,
         "",
-        "Path of the SQLite database; identree.db in the data directory unless set.",
+        "Path of the SQLite database (identree.db in the data directory unless set), or postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full.",
+    ),
+    used(
+        "IDENTREE_DATABASE_MAX_OPEN_CONNS",
+        "",
+        Number,
+        "25",
+        "The most connections of this server to PostgreSQL, 4 or more; 0 for the default.",
     ),
     used(
         "IDENTREE_LOG_LEVEL",
@@ -216,7 +229,6 @@ pub const TABLE: &[Entry] = &[
         "trace, debug, info, warn or error, or a filter such as info,identree_server=debug; RUST_LOG counts when it is not set.",
     ),
     used("IDENTREE_LOG_FORMAT", "", Text, "text", "text, or json: one object per line."),
-    later("IDENTREE_DATABASE_MAX_OPEN_CONNS", "", Number),
     later("IDENTREE_HOST_REGISTRY_FILE", "misc.host_registry_file", Path),
     later("IDENTREE_DEFAULT_PAGE_SIZE", "misc.default_page_size", Number),
     later("IDENTREE_SESSION_STATE_FILE", "misc.session_state_file", Path),

@@ -89,7 +89,7 @@ fn all_problems_are_told_at_once_with_place_and_remedy_and_without_secrets() {
         "\"proxy.example\" is neither an address nor a network",
         "\"0\" is not a number from 1 to 1000000",
         "\"60/s\" is neither 0 nor a number per minute with a burst",
-        "\"mysql\" is not supported yet",
+        "\"mysql\" is neither sqlite nor postgres",
         "identree.conf:1: unknown name IDENTREE_EXTERNAL_URI; did you mean IDENTREE_EXTERNAL_URL?",
         "identree.conf:2: is not NAME=VALUE",
         "unknown key auth.challenge_tll; did you mean auth.challenge_ttl?",
@@ -128,6 +128,26 @@ fn what_is_missing_is_told() {
     assert_eq!(error.matches("is not set").count(), 5, "{error}");
     let found = files.found();
     assert!(HostSettings::from_found(&found).unwrap_err().to_string().contains("IDENTREE_SHARED_SECRET"));
+}
+
+#[test]
+fn the_database_is_a_file_unless_it_is_named() {
+    let database = |environment: &[(&str, &str)]| Files::new(environment).settings().map(|settings| settings.database);
+    assert!(matches!(database(&[]).unwrap(), Database::Sqlite(path) if path.ends_with("identree.db")));
+    let dsn = ("IDENTREE_DATABASE_DSN", "postgres://identree:s3cret-of-the-database@db/identree");
+    for driver in ["postgres", "postgresql", "pg", "pgx"] {
+        let named = database(&[("IDENTREE_DATABASE_DRIVER", driver), dsn]).unwrap();
+        assert!(matches!(&named, Database::Postgres { max_connections: 25, .. }), "{named:?}");
+        assert!(!format!("{named:?}").contains("s3cret"));
+    }
+    for (environment, says) in [
+        (&[dsn][..], "set IDENTREE_DATABASE_DRIVER=postgres"),
+        (&[("IDENTREE_DATABASE_DRIVER", "pg")], "IDENTREE_DATABASE_DSN: is not set: postgres://"),
+        (&[("IDENTREE_DATABASE_DRIVER", "pg"), dsn, ("IDENTREE_DATABASE_MAX_OPEN_CONNS", "3")], "must be 4 or more"),
+    ] {
+        let error = database(environment).unwrap_err();
+        assert!(error.contains(says) && !error.contains("s3cret"), "{says}\n{error}");
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ pub(crate) mod fuzzing {
     pub(crate) use super::provider::groups_of as groups;
 }
 
+#[cfg(feature = "sqlite")]
 pub(crate) use self::flow::SIGN_INS;
 pub use self::flow::{Login, SignInFailure, routes};
 pub use self::people::{GROUPS_LIVE, LinkError, Linked, People};

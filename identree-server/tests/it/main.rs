@@ -22,6 +22,7 @@ mod logs;
 mod matrix;
 mod metrics;
 mod pages;
+mod postgres;
 mod process;
 mod sign_in;
 mod smuggling;

@@ -48,7 +48,10 @@ fn main() -> Result<ExitCode> {
 
 async fn run(settings: Settings) -> Result<Ended> {
     let sqlite = match value("--store", "mem".to_owned())?.as_str() {
-        "sqlite" => Some(SqliteStore::open(&settings.database).await?),
+        "sqlite" => {
+            let file = settings.database.sqlite().ok_or("--store sqlite needs a file")?;
+            Some(SqliteStore::open(file).await?)
+        }
         _ => None,
     };
     let store: Arc<dyn Store> = match (&sqlite, value("--batch", 256)?) {

@@ -26,7 +26,7 @@ use super::place::Place;
 use super::ports::{Ports, address};
 use super::{DevArgs, DevError};
 use crate::boot::Server;
-use crate::config::Settings;
+use crate::config::{Database, Settings};
 use crate::devidp::{Client, DevIdpError, DevProvider, Persona};
 use crate::layer::client_ip::TrustedProxies;
 use crate::layer::rate_limit::Rates;
@@ -160,7 +160,7 @@ fn settings(place: &Place, certificates: &Certificates, ports: Ports, secret: &s
         policies: place.path("approval-policies.json"),
         policies_named: false,
         data_dir: place.dir().to_owned(),
-        database: place.path("identree.db"),
+        database: Database::Sqlite(place.path("identree.db")),
     })
 }
 
