@@ -70,7 +70,7 @@ impl Heartbeats {
         let mut beat = Beat { received_at: self.parts.now(), added_at, heartbeat, level: None };
         let level = Level::of(&findings(&beat, self.parts.now()));
         beat.level = Some(level);
-        let key = DocumentKey::new(HEARTBEATS, name.as_str());
+        let key = key(name);
         let mut tried = 0;
         loop {
             tried += 1;
@@ -169,6 +169,11 @@ fn written(
 ) -> Result<Batch, StoreError> {
     let put = Some(Put { bytes: serde_json::to_vec(beat).map_err(corrupt)?, expires_at: None });
     Ok(Batch::default().and(Change::Document { key: key.clone(), expect, put }, event))
+}
+
+/// Where the last word of a host is kept.
+pub(crate) fn key(name: &HostName) -> DocumentKey {
+    DocumentKey::new(HEARTBEATS, name.as_str())
 }
 
 fn findings(beat: &Beat, now: Timestamp) -> Vec<Finding> {

@@ -1,10 +1,11 @@
 //! The managed hosts: who may ask, and what each of them proves itself with.
 //!
 //! A removed host leaves a tombstone, so that a name registered again gets a higher generation: an old secret never works
-//! again, and neither does an old key. The registry is read as a whole into memory; a change by another process is seen
+//! again, and neither does an old key. After a month the tombstone goes too ([`forget`]). The registry is read as a whole into memory; a change by another process is seen
 //! within a second.
 
 mod enrol;
+mod forget;
 mod prove;
 
 use std::collections::HashMap;
@@ -243,8 +244,9 @@ impl Hosts {
         if stored.as_ref().is_some_and(|host| host.removed_at.is_none()) {
             return Err(HostsError::Exists(name.clone()));
         }
+        let last = stored.map_or(0, |host| host.generation).max(self.forgotten_generation().await?);
         let host = Host {
-            generation: stored.map_or(0, |host| host.generation) + 1,
+            generation: last + 1,
             users,
             group,
             credential: HostCredential::Secret,
@@ -281,9 +283,13 @@ impl Hosts {
     /// Reads the registry anew, now and then, and ends what waits for hosts that may not ask any more. Ends when the future is
     /// dropped.
     pub async fn follow(&self, engine: &Engine) {
-        let mut seen = 0;
+        let (mut seen, mut look_at) = (0, self.parts.now());
         loop {
             self.parts.clock.sleep_until(self.parts.now() + REFRESH).await;
+            if self.parts.now() >= look_at {
+                look_at = self.parts.now() + forget::LOOK_EVERY;
+                self.try_to_forget().await;
+            }
             if let Err(error) = self.refresh().await {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,

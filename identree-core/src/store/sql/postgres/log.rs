@@ -6,7 +6,9 @@ use sea_orm::sqlx::postgres::PgTransaction;
 
 use super::super::error;
 use super::{PostgresStore, within};
-use crate::store::{Bundle, Fence, Log, LogHead, ReaderName, Sealing, StoreError, StoredCheckpoint, TILE, Tile};
+use crate::store::{
+    ALL_CHECKPOINTS, Bundle, Fence, Log, LogHead, ReaderName, Sealing, StoreError, StoredCheckpoint, TILE, Tile,
+};
 use crate::time::Timestamp;
 
 /// A number as the database has it: nothing is stored beyond the greatest.
@@ -102,6 +104,7 @@ impl Log for PostgresStore {
                     "DELETE FROM log_checkpoints WHERE size <= $1 AND size < (SELECT max(size) FROM log_checkpoints)",
                     below * signed(TILE),
                 ),
+                ("DELETE FROM log_cursors WHERE entries < $1", below * signed(TILE)),
                 ("DELETE FROM log_bundles WHERE number < $1", below),
             ] {
                 let done = sqlx::query(statement).bind(end).execute(&mut *transaction).await.map_err(error::store)?;
@@ -179,6 +182,7 @@ async fn seal(transaction: &mut PgTransaction<'_>, sealing: Sealing) -> Result<(
         let query = sqlx::query(query).bind(levels).bind(numbers).bind(hashes);
         query.execute(&mut **transaction).await.map_err(error::store)?;
     }
+    thin(transaction, from.size, to.size).await?;
     if let Some(StoredCheckpoint { size, at, note }) = checkpoint {
         let query = "INSERT INTO log_checkpoints (size, at_ms, note) VALUES ($1, $2, $3)
             ON CONFLICT (size) DO UPDATE SET at_ms = excluded.at_ms, note = excluded.note";
@@ -186,4 +190,18 @@ async fn seal(transaction: &mut PgTransaction<'_>, sealing: Sealing) -> Result<(
         query.execute(&mut **transaction).await.map_err(error::store)?;
     }
     Ok(())
+}
+
+/// Of the checkpoints in bundles that a seal has moved far enough back only the last of each bundle stays.
+async fn thin(transaction: &mut PgTransaction<'_>, from: u64, to: u64) -> Result<(), StoreError> {
+    let whole = |size: u64| signed(size.saturating_sub(ALL_CHECKPOINTS) / TILE * TILE);
+    let (from, to) = (whole(from), whole(to));
+    if from == to {
+        return Ok(());
+    }
+    let thin = "DELETE FROM log_checkpoints WHERE size > $1 AND size <= $2 AND EXISTS (
+        SELECT 1 FROM log_checkpoints later
+        WHERE later.size > log_checkpoints.size AND later.size <= (log_checkpoints.size + $3 - 1) / $3 * $3)";
+    let query = sqlx::query(thin).bind(from).bind(to).bind(signed(TILE));
+    query.execute(&mut **transaction).await.map_err(error::store).map(drop)
 }
