@@ -202,6 +202,11 @@ impl Entry {
     /// # Errors
     /// [`EntryError::Cut`] with the place in the log where lengths and bytes do not fit together.
     pub fn leaves(number: u64, entries: &[u8]) -> Result<Vec<&[u8]>, EntryError> {
+        whole(Self::split_leaves(number, entries))
+    }
+
+    /// The same as far as they can be told apart, and where that ends.
+    pub(super) fn split_leaves(number: u64, entries: &[u8]) -> (Vec<&[u8]>, Option<EntryError>) {
         parts::<2>(number, entries)
     }
 
@@ -210,18 +215,24 @@ impl Entry {
     /// # Errors
     /// [`EntryError::Cut`] with the place in the log where lengths and bytes do not fit together.
     pub fn personal_parts(number: u64, personal: &[u8]) -> Result<Vec<&[u8]>, EntryError> {
-        parts::<4>(number, personal)
+        whole(parts::<4>(number, personal))
     }
 }
 
-fn parts<const N: usize>(number: u64, mut rest: &[u8]) -> Result<Vec<&[u8]>, EntryError> {
+fn whole<T>((parts, cut): (T, Option<EntryError>)) -> Result<T, EntryError> {
+    cut.map_or(Ok(parts), Err)
+}
+
+fn parts<const N: usize>(number: u64, mut rest: &[u8]) -> (Vec<&[u8]>, Option<EntryError>) {
     let mut found = Vec::new();
     while !rest.is_empty() {
-        let cut = || EntryError::Cut(number.saturating_mul(TILE).saturating_add(found.len() as u64));
-        let part = take::<N>(&mut rest).ok_or_else(cut)?;
+        let Some(part) = take::<N>(&mut rest) else {
+            let place = number.saturating_mul(TILE).saturating_add(found.len() as u64);
+            return (found, Some(EntryError::Cut(place)));
+        };
         found.push(part);
     }
-    Ok(found)
+    (found, None)
 }
 
 /// The hash of a leaf (RFC 6962 §2.1): SHA-256 of a zero byte and the leaf.
@@ -242,7 +253,8 @@ fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(taken)
 }
 
-fn commitment(personal: &[u8]) -> String {
+/// What a leaf says of the personal part beside it.
+pub(super) fn commitment(personal: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(personal))
 }
 

@@ -21,6 +21,11 @@ macro_rules! kinds {
                 match self { $(Self::$variant => $name,)* }
             }
 
+            /// The kind of this name.
+            pub fn named(name: &str) -> Option<Self> {
+                match name { $($name => Some(Self::$variant),)* _ => None }
+            }
+
             /// What it means, for the catalogue.
             pub const fn meaning(self) -> &'static str {
                 match self { $(Self::$variant => $meaning,)* }
@@ -137,6 +142,8 @@ kinds! {
     ConfigChanged = "config_changed", "A setting that is kept in the database was changed.",
         subject "", target "what it is about, where that is a host", actor "who did it",
         ["address", "after", "before", "request", "revision", "what"];
+    PersonErased = "person_erased", "What the log knew of a person was erased; of whom is not said.",
+        subject "", target "", actor "who did it", [];
     ServerStarted = "server_started", "A server began to serve.",
         subject "", target "", actor "", ["config", "replica", "version"];
     ServerStopped = "server_stopped", "A server was told to stop, and has.",

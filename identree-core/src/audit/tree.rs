@@ -66,10 +66,25 @@ impl Tree {
     }
 
     /// Appends a leaf; whole tiles that this makes are given to `tile`.
-    pub fn push(&mut self, leaf: Hash, mut tile: impl FnMut(Tile)) {
+    pub fn push(&mut self, leaf: Hash, tile: impl FnMut(Tile)) {
         self.size += 1;
-        let (mut hash, mut level) = (leaf, 0);
-        let mut number = (self.size - 1) / TILE;
+        self.append(leaf, 0, tile);
+    }
+
+    /// Appends 256 leaves of which only the root of their tile is known. `None`, and nothing happens, unless the tree ends with a whole tile.
+    pub fn push_tile(&mut self, root: Hash, tile: impl FnMut(Tile)) -> Option<()> {
+        self.size.is_multiple_of(TILE).then_some(())?;
+        if self.edge.is_empty() {
+            self.edge.push(Vec::new());
+        }
+        self.size += TILE;
+        self.append(root, 1, tile);
+        Some(())
+    }
+
+    fn append(&mut self, hash: Hash, level: usize, mut tile: impl FnMut(Tile)) {
+        let (mut hash, mut level) = (hash, level);
+        let mut number = (self.size - 1) / TILE / TILE.saturating_pow(u32::try_from(level).unwrap_or(u32::MAX));
         loop {
             if self.edge.len() == level {
                 self.edge.push(Vec::with_capacity(8));
@@ -157,6 +172,25 @@ mod tests {
         assert_eq!((upper.len(), upper[0].hashes.len()), (1, 8192));
         let short: Vec<_> = tree.short_tiles().map(|tile| (tile.level, tile.number, tile.hashes.len() / 32)).collect();
         assert_eq!(short, [(1, 1, 17), (2, 0, 1)]);
+    }
+
+    #[test]
+    fn whole_tiles_can_be_appended_by_their_roots() {
+        let leaves = leaves(66_000);
+        let (mut by_leaf, mut by_tile) = (Tree::new(), Tree::new());
+        let (mut tiles, mut same) = (Vec::new(), Vec::new());
+        for tile in leaves.chunks(256) {
+            tile.iter().for_each(|leaf| by_leaf.push(*leaf, |tile| tiles.push(tile)));
+            if tile.len() == 256 {
+                by_tile.push_tile(root_of(tile), |tile| same.push(tile)).unwrap();
+            } else {
+                tile.iter().for_each(|leaf| by_tile.push(*leaf, |_| ()));
+            }
+            assert_eq!(by_tile.root(), by_leaf.root());
+        }
+        tiles.retain(|tile| tile.level > 0);
+        assert_eq!(same, tiles);
+        assert_eq!(by_leaf.push_tile([0; 32], |_| ()), None);
     }
 
     proptest! {

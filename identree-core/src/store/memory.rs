@@ -14,15 +14,11 @@ use super::{
 use crate::audit::AuditEvent;
 use crate::challenge::{ChallengeRecord, UserCode};
 use crate::id::ChallengeId;
-use crate::time::{Clock, SystemClock, Timestamp};
+use crate::time::{Clock as _, SystemClock, Timestamp};
 
 /// Keeps everything in memory.
-#[derive(Debug)]
-pub struct MemoryStore {
-    state: Mutex<State>,
-    /// Of its leases.
-    clock: Arc<dyn Clock>,
-}
+#[derive(Debug, Default)]
+pub struct MemoryStore(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -70,19 +66,8 @@ impl MemoryStore {
         Self::default()
     }
 
-    /// An empty store whose own clock, by which leases end, is this one.
-    pub fn with_clock(clock: impl Clock) -> Self {
-        Self { state: Mutex::default(), clock: Arc::new(clock) }
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Default for MemoryStore {
-    fn default() -> Self {
-        Self::with_clock(SystemClock)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -308,7 +293,7 @@ impl Log for MemoryStore {
 #[async_trait]
 impl Leases for MemoryStore {
     async fn hold(&self, lease: &LeaseName, holder: &ReplicaId, ttl: Duration) -> Result<Option<Fence>, StoreError> {
-        let now = self.clock.now();
+        let now = SystemClock.now();
         let mut state = self.state();
         let number = match state.leases.get(lease) {
             Some(held) if held.holder == *holder => held.number,
@@ -328,7 +313,7 @@ impl Leases for MemoryStore {
     }
 
     async fn clock(&self) -> Result<Timestamp, StoreError> {
-        Ok(self.clock.now())
+        Ok(SystemClock.now())
     }
 }
 

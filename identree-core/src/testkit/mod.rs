@@ -8,6 +8,5 @@ pub mod journal;
 pub mod log;
 pub mod recorder;
 pub mod sealing;
-pub mod shared;
 pub mod shelf;
 pub mod suite;

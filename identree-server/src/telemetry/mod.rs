@@ -9,7 +9,6 @@ mod http;
 mod store;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use identree_core::engine::Load;
 use metrics::{Gauge, Label, Recorder as _, with_local_recorder};
@@ -38,8 +37,6 @@ pub struct Standing {
     pub streams: usize,
     /// Registered hosts.
     pub hosts: usize,
-    /// How far the clock is off the database's, if that is too far to decide anything.
-    pub clock_off: Duration,
 }
 
 struct Gauges {
@@ -49,7 +46,6 @@ struct Gauges {
     connections: Gauge,
     streams: Gauge,
     hosts: Gauge,
-    clock_off: Gauge,
 }
 
 impl std::fmt::Debug for Telemetry {
@@ -90,7 +86,6 @@ impl Telemetry {
                 connections: metrics::gauge!("identree_open_connections"),
                 streams: metrics::gauge!("identree_event_streams"),
                 hosts: metrics::gauge!("identree_registered_hosts"),
-                clock_off: metrics::gauge!("identree_clock_off_seconds"),
             }
         });
         Self { recorder, handle, gauges: Arc::new(gauges) }
@@ -109,8 +104,7 @@ impl Telemetry {
 
     /// Everything, in the text format of Prometheus (version 0.0.4).
     pub fn render(&self, standing: Standing) -> String {
-        let Gauges { challenges, waiters, pages, connections, streams, hosts, clock_off } = &*self.gauges;
-        clock_off.set(standing.clock_off.as_secs_f64());
+        let Gauges { challenges, waiters, pages, connections, streams, hosts } = &*self.gauges;
         let read = [
             (challenges, standing.load.questions),
             (waiters, standing.load.waiters),
