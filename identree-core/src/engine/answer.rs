@@ -14,6 +14,7 @@ impl Engine {
         let Some(mut answer) = self.settled(record) else {
             return Ok(None);
         };
+        self.check_age(record).await?;
         if answer.decision == Decision::Granted && self.is_lapsed(answer.issued) {
             answer.decision = Decision::Expired;
             answer.extras = vec![("reason".to_owned(), Refusal::Lapsed.to_string())];
@@ -46,11 +47,20 @@ impl Engine {
         now > granted_at + self.0.settings.grant_life || granted_at.is_from_the_future(now)
     }
 
+    /// Whether it can be told how old a grant is; nothing else has an age.
+    async fn check_age(&self, record: &ChallengeRecord) -> Result<(), EngineError> {
+        match record.state() {
+            State::Settled { how: Settled::Granted(_), .. } => self.check_clock().await,
+            _ => Ok(()),
+        }
+    }
+
     pub(super) async fn verdict(&self, record: &ChallengeRecord) -> Result<Verdict, EngineError> {
         let State::Settled { at, how } = record.state() else {
             let have = u32::try_from(record.votes().len()).unwrap_or(u32::MAX);
             return Ok(Verdict::Pending { have, need: record.needed() });
         };
+        self.check_age(record).await?;
         let refusal = match how {
             Settled::Granted(_) if self.is_lapsed(*at) => Refusal::Lapsed,
             Settled::Granted(_) => {

@@ -7,9 +7,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::caps::Caps;
+use super::fitness::Fitness;
 use super::live::Live;
+use super::notices::Telling;
 use super::tasks::Tasks;
-use super::{Engine, Inner, Settings, notices, sweep};
+use super::{Engine, Inner, Settings, fitness, notices, replicas, sweep};
 use crate::directory::{Directory, FixedDirectory};
 use crate::grant::{LocalSigner, Signer};
 use crate::id::{ChallengeId, GroupName};
@@ -17,7 +19,7 @@ use crate::notify::dispatch::{Channel, Dispatch, PageUrl};
 use crate::notify::{Notifier, Routes, ToDeciders};
 use crate::policy::{Outcome, Policy, PolicyError, PolicyInput, Revision};
 use crate::rng::{Entropy, OsEntropy};
-use crate::store::{ChallengeFilter, MemoryStore, Page, Store, StoreError};
+use crate::store::{ChallengeFilter, MemoryStore, Page, ReplicaId, Store, StoreError};
 use crate::time::{Clock, SteadyClock, Timestamp};
 
 /// The most settled questions that are looked through for denials at the start, in thousands.
@@ -176,7 +178,12 @@ impl EngineBuilder {
     /// [`StoreError`] if the store cannot be read.
     pub async fn build(self) -> Result<Engine, StoreError> {
         let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
-        let (live, now) = (Live::new(self.settings.grant_life, self.settings.caps), self.clock.now());
+        // Before anything is read: whatever changes meanwhile is told.
+        let nudges = store.nudges();
+        let shared = nudges.is_some();
+        let replica = ReplicaId::random(&self.entropy);
+        let late = shared.then(|| u64::from_be_bytes(crate::rng::bytes(&self.entropy)));
+        let (live, now) = (Live::new(self.settings.grant_life, self.settings.caps, late), self.clock.now());
         let filter = ChallengeFilter { pending: Some(true), requester: None };
         let mut page = Page::first(1000);
         loop {
@@ -222,10 +229,15 @@ impl EngineBuilder {
             settings: self.settings,
             live: Arc::new(live),
             dispatch,
+            telling: Telling::new(),
+            fitness: Fitness::new(shared),
+            replica,
             tasks: Tasks::new(),
         }));
         // Before the sweep: it may end questions, and each must have one lane.
-        notices::resume(&engine).await?;
+        notices::start(&engine, shared).await?;
+        replicas::start(&engine, nudges);
+        fitness::start(&engine);
         sweep::start(&engine);
         Ok(engine)
     }

@@ -25,6 +25,19 @@ pub(super) struct Live {
     pub(super) alarm: Notify,
     keep_settled: Duration,
     caps: Caps,
+    /// Draws how much later than its deadline a question of another server is ended here; none without other servers.
+    late: Option<u64>,
+}
+
+/// How a state became known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum News {
+    /// It was committed here.
+    Committed,
+    /// Another server committed it.
+    Learned,
+    /// It was read for somebody who asked: of a question that was not known here it is no news.
+    Read,
 }
 
 /// How much waits at one moment.
@@ -51,10 +64,14 @@ struct Entry {
     /// What was signed once it was settled: whoever asks again is told the same.
     answer: Option<SignedAnswer>,
     due: Timestamp,
+    /// How long after its deadline it is ended here, if nobody was faster.
+    late: Duration,
+    /// In which term of telling it got its lanes to the channels; 0 for never.
+    lanes: u64,
 }
 
 impl Live {
-    pub(super) fn new(keep_settled: Duration, caps: Caps) -> Self {
+    pub(super) fn new(keep_settled: Duration, caps: Caps, late: Option<u64>) -> Self {
         Self {
             table: Mutex::default(),
             changes: watch::Sender::new(0),
@@ -62,6 +79,7 @@ impl Live {
             alarm: Notify::new(),
             keep_settled,
             caps,
+            late,
         }
     }
 
@@ -71,21 +89,27 @@ impl Live {
 
     /// Makes a committed state known and wakes whoever waits for it. An older state than the known one changes nothing.
     pub(super) fn publish(&self, record: Arc<ChallengeRecord>) -> watch::Receiver<Arc<ChallengeRecord>> {
-        self.keep(record, true)
+        self.keep(record, News::Committed)
+    }
+
+    /// As [`publish`](Self::publish), for a state that another server committed. Also what is settled is kept: whoever is just
+    /// reading an older state of it must find the newer one here.
+    pub(super) fn learn(&self, record: Arc<ChallengeRecord>) -> watch::Receiver<Arc<ChallengeRecord>> {
+        self.keep(record, News::Learned)
     }
 
     /// As [`publish`](Self::publish), for a state that was read: of a question that was not known here it is no news.
     pub(super) fn recall(&self, record: Arc<ChallengeRecord>) -> watch::Receiver<Arc<ChallengeRecord>> {
-        self.keep(record, false)
+        self.keep(record, News::Read)
     }
 
-    fn keep(&self, record: Arc<ChallengeRecord>, new: bool) -> watch::Receiver<Arc<ChallengeRecord>> {
-        let (id, code) = (record.question().id, record.question().code.clone());
-        let due = record.settled_at().map_or(record.question().expires_at, |at| at + self.keep_settled);
+    fn keep(&self, record: Arc<ChallengeRecord>, news: News) -> watch::Receiver<Arc<ChallengeRecord>> {
+        let id = record.question().id;
         let mut table = self.table();
         let table = &mut *table;
-        let updates = match table.entries.get_mut(&id) {
+        let (updates, due) = match table.entries.get_mut(&id) {
             Some(entry) => {
+                let due = self.due(&record, entry.late);
                 let (tally, cool_down) = (&mut table.tally, &self.caps.cool_down);
                 let newer = entry.record.send_if_modified(|known| {
                     let newer = record.revision() > known.revision();
@@ -103,18 +127,20 @@ impl Live {
                     entry.due = due;
                     let _ = self.feed.send(record); // Err: nobody follows
                 }
-                entry.record.subscribe()
+                (entry.record.subscribe(), due)
             }
             None => {
-                table.tally.entered(&record);
-                if new {
+                table.tally.entered(&record, &self.caps.cool_down);
+                if news != News::Read {
                     let _ = self.feed.send(Arc::clone(&record));
                 }
+                let late = if news == News::Committed { Duration::ZERO } else { self.late(id) };
+                let due = self.due(&record, late);
+                table.codes.insert(record.question().code.clone(), id);
                 let (sender, updates) = watch::channel(record);
-                table.entries.insert(id, Entry { record: sender, answer: None, due });
-                table.codes.insert(code, id);
+                table.entries.insert(id, Entry { record: sender, answer: None, due, late, lanes: 0 });
                 table.due.insert((due, id));
-                updates
+                (updates, due)
             }
         };
         if table.due.first().is_some_and(|(first, _)| *first >= due) {
@@ -122,6 +148,40 @@ impl Live {
         }
         self.changes.send_modify(|count| *count += 1);
         updates
+    }
+
+    /// When a question is to be looked at: at its deadline, or when it has been settled long enough.
+    fn due(&self, record: &ChallengeRecord, late: Duration) -> Timestamp {
+        record.settled_at().map_or(record.question().expires_at + late, |at| at + self.keep_settled)
+    }
+
+    /// A quarter of a second to one and a quarter: the server that opened the question ends it, and if that one is gone, of the
+    /// others the first does before the rest try.
+    fn late(&self, id: ChallengeId) -> Duration {
+        let Some(drawn) = self.late else { return Duration::ZERO };
+        let own = id.as_bytes().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+        Duration::from_millis(250 + (own ^ drawn) % 1000)
+    }
+
+    /// Makes a question unknown again that is not in the store any more. Whoever waits for it is told that there is none.
+    pub(super) fn forget(&self, id: ChallengeId) {
+        let mut table = self.table();
+        let table = &mut *table;
+        let Some(entry) = table.entries.remove(&id) else { return };
+        table.due.remove(&(entry.due, id));
+        let record = entry.record.borrow();
+        table.tally.left(&record);
+        if table.codes.get(&record.question().code) == Some(&id) {
+            table.codes.remove(&record.question().code);
+        }
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Makes the lanes of this term somebody's business: true once a term.
+    pub(super) fn take_lanes(&self, id: ChallengeId, term: u64) -> bool {
+        let mut table = self.table();
+        let taken = |entry: &mut Entry| std::mem::replace(&mut entry.lanes, term) != term;
+        table.entries.get_mut(&id).is_some_and(taken)
     }
 
     /// Takes a place for a question that will wait, before it is committed; none where the question has one already.
@@ -186,6 +246,16 @@ impl Live {
         let table = self.table();
         let records = table.entries.values().map(|entry| Arc::clone(&entry.record.borrow()));
         records.filter(|record| record.is_pending()).collect()
+    }
+
+    /// The ids of everything that waits, in no order.
+    pub(super) fn waiting(&self) -> Vec<ChallengeId> {
+        let table = self.table();
+        table.entries.iter().filter(|(_, entry)| entry.record.borrow().is_pending()).map(|(id, _)| *id).collect()
+    }
+
+    pub(super) fn is_known(&self, id: ChallengeId) -> bool {
+        self.table().entries.contains_key(&id)
     }
 
     pub(super) fn changes(&self) -> watch::Receiver<u64> {

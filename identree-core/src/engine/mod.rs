@@ -6,10 +6,12 @@
 mod answer;
 mod builder;
 mod caps;
+mod fitness;
 mod live;
 mod notices;
 mod open;
 mod plan;
+mod replicas;
 mod sweep;
 mod tasks;
 #[cfg(test)]
@@ -25,8 +27,11 @@ use tokio::sync::{broadcast, watch};
 
 pub use self::builder::EngineBuilder;
 pub use self::caps::{Caps, CoolDown, Limit};
+use self::fitness::Fitness;
+pub use self::fitness::{ClockOff, Side};
 use self::live::Live;
 pub use self::live::Load;
+use self::notices::Telling;
 use self::tasks::Tasks;
 use crate::actor::{Actor, Whence};
 use crate::challenge::{Challenge, ChallengeRecord, UserCode};
@@ -37,7 +42,7 @@ use crate::notify::dispatch::Dispatch;
 use crate::policy::{Policy, PolicyError};
 use crate::retry::Retry;
 use crate::rng::Entropy;
-use crate::store::{ChallengeFilter, Page, Store, StoreError};
+use crate::store::{ChallengeFilter, Page, ReplicaId, Store, StoreError};
 use crate::time::{Clock, Timestamp};
 
 /// Opens questions, takes votes, answers. Cheap to clone; every clone is the same engine.
@@ -54,6 +59,9 @@ struct Inner {
     settings: Settings,
     live: Arc<Live>,
     dispatch: Option<Arc<Dispatch>>,
+    telling: Telling,
+    fitness: Fitness,
+    replica: ReplicaId,
     tasks: Tasks,
 }
 
@@ -249,6 +257,9 @@ pub enum EngineError {
     /// There is no such question.
     #[error("there is no such question")]
     NotFound,
+    /// This server's clock is too far off the store's to decide anything by. Another server over the same store may answer.
+    #[error("{0}")]
+    ClockOff(ClockOff),
     /// The engine is shutting down.
     #[error("the engine is shutting down")]
     ShuttingDown,
@@ -260,7 +271,7 @@ impl EngineError {
         match self {
             Self::Store(error) => error.retry(),
             Self::Policy(error) => error.retry(),
-            Self::Sign(_) | Self::Limited(_) | Self::ShuttingDown => Retry::Later,
+            Self::Sign(_) | Self::Limited(_) | Self::ClockOff(_) | Self::ShuttingDown => Retry::Later,
             Self::NonceReused | Self::NotFound => Retry::Never,
         }
     }
@@ -302,7 +313,10 @@ impl Engine {
         };
         let record = tokio::select! {
             biased;
-            settled = updates.wait_for(|record| !record.is_pending()) => settled.ok().map(|record| Arc::clone(&record)),
+            settled = updates.wait_for(|record| !record.is_pending()) => match settled {
+                Ok(record) => Some(Arc::clone(&record)),
+                Err(_) => return Err(EngineError::NotFound), // it was removed from the store
+            },
             () = self.0.clock.sleep_until(until) => None,
             () = self.0.tasks.draining() => None,
         };
@@ -436,6 +450,11 @@ impl Engine {
     /// The randomness the engine uses.
     pub fn entropy(&self) -> &Arc<dyn Entropy> {
         &self.0.entropy
+    }
+
+    /// Which of several servers over one store this is, for leases.
+    pub fn replica(&self) -> &ReplicaId {
+        &self.0.replica
     }
 
     /// The public half of the decision key.

@@ -29,6 +29,7 @@ impl Engine {
         if let Some(known) = self.0.live.get(id) {
             return self.again(&ask, known).await;
         }
+        self.check_clock().await?;
         let plan = self.plan(&ask, id, nonce).await?;
         let place = match self.place(&plan) {
             Ok(place) => place,
@@ -46,7 +47,9 @@ impl Engine {
             // Only the id can be in the way: this nonce has asked before, long ago or on another replica.
             Err(EngineError::Store(StoreError::Conflict)) => match self.0.store.challenge(id).await? {
                 Some(known) => {
-                    self.0.live.recall(Arc::clone(&known));
+                    // What is known here may be newer by now.
+                    let updates = self.0.live.recall(known);
+                    let known = Arc::clone(&updates.borrow());
                     self.again(&ask, known).await
                 }
                 None => Err(EngineError::Store(StoreError::Conflict)),
@@ -111,7 +114,7 @@ impl Engine {
             engine.0.store.commit(plan.batch).await?;
             let updates = engine.0.live.publish(Arc::clone(&plan.next));
             if plan.next.revision() == 1 && plan.next.is_pending() {
-                engine.tell(&updates);
+                engine.tell(plan.next.question().id, &updates);
             }
             drop(place);
             Ok(plan.next)

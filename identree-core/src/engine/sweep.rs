@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Engine, Inner, plan};
 use crate::challenge::ChallengeRecord;
-use crate::store::StoreError;
+use crate::store::{LeaseName, StoreError};
 use crate::time::Timestamp;
 
 /// How soon an end that could not be written is tried again.
@@ -14,6 +14,8 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often the store is swept.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// How long the lease of whoever sweeps is held: longer than the pause, so that it changes hands only when its holder is gone.
+const SWEEP_HELD: Duration = Duration::from_secs(150);
 /// The most that one sweep removes, so that it never blocks the writer for long.
 const SWEEP_LIMIT: u32 = 500;
 
@@ -58,16 +60,19 @@ async fn run(weak: Weak<Inner>) {
 /// Writes the end of one question. Somebody else may have been faster: then their state counts.
 pub(super) async fn end(engine: &Engine, record: Arc<ChallengeRecord>, now: Timestamp) {
     let id = record.question().id;
+    if engine.check_clock().await.is_err() {
+        engine.0.live.postpone(id, now + TRY_AGAIN); // nobody here knows whether its time is over
+        return;
+    }
     let Some(plan) = plan::expire(&record, engine.event_id(), now) else {
         return;
     };
     match engine.commit(plan).await {
         Ok(_) => {}
         Err(super::EngineError::Store(StoreError::Conflict)) => match engine.0.store.challenge(id).await {
-            Ok(Some(stored)) => {
-                engine.0.live.publish(stored);
-            }
-            Ok(None) | Err(_) => engine.0.live.postpone(id, now + TRY_AGAIN),
+            Ok(Some(stored)) => drop(engine.0.live.learn(stored)),
+            Ok(None) => engine.0.live.forget(id),
+            Err(_) => engine.0.live.postpone(id, now + TRY_AGAIN),
         },
         Err(error) => {
             tracing::warn!(challenge.id = %id, error = &error as &dyn std::error::Error, "an expiry could not be written; trying again");
@@ -76,8 +81,19 @@ pub(super) async fn end(engine: &Engine, record: Arc<ChallengeRecord>, now: Time
     }
 }
 
-/// Removes what is over; true if there may be more.
+/// Removes what is over; true if there may be more. Of several servers one does, and by a clock that is right.
 async fn sweep(engine: &Engine, now: Timestamp) -> bool {
+    if engine.check_clock().await.is_err() {
+        return false;
+    }
+    match engine.0.store.hold(&LeaseName::SWEEP, &engine.0.replica, SWEEP_HELD).await {
+        Ok(Some(_)) => {}
+        Ok(None) => return false,
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "nobody knows who sweeps the store; trying again");
+            return false;
+        }
+    }
     let settled_before = now - engine.0.settings.retention;
     match engine.0.store.sweep(now, settled_before, SWEEP_LIMIT).await {
         Ok(gone) => gone >= u64::from(SWEEP_LIMIT),

@@ -20,6 +20,7 @@ impl Engine {
     /// [`EngineError`] if the vote could not be written; a vote that does not count is
     /// [`Verdict::Refused`] with [`Refusal::Vote`].
     pub async fn vote(&self, id: ChallengeId, by: &Actor, vote: Vote) -> Result<Verdict, EngineError> {
+        self.check_clock().await?;
         let ballot = Ballot { by, vote: &vote };
         for _ in 0..ROUNDS {
             let Some(record) = self.record(id).await? else {
@@ -44,6 +45,7 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] if it could not be written.
     pub async fn cancel(&self, id: ChallengeId, by: &Actor) -> Result<Verdict, EngineError> {
+        self.check_clock().await?;
         for _ in 0..ROUNDS {
             let Some(record) = self.record(id).await? else {
                 return Ok(not_found());
@@ -75,8 +77,9 @@ impl Engine {
     }
 
     pub(super) async fn reload(&self, id: ChallengeId) -> Result<(), EngineError> {
-        if let Some(stored) = self.0.store.challenge(id).await? {
-            self.0.live.publish(stored);
+        match self.0.store.challenge(id).await? {
+            Some(stored) => drop(self.0.live.learn(stored)),
+            None => self.0.live.forget(id),
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] if one of them could not be ended; those before it are.
     pub async fn withdraw(&self, gone: impl Fn(&Target) -> bool + Send, why: &str) -> Result<usize, EngineError> {
+        self.check_clock().await?;
         let mut ended = 0;
         for record in self.0.live.pending() {
             if gone(&record.question().target) && self.withdraw_one(record.question().id, why).await? {

@@ -14,11 +14,15 @@ use super::{
 use crate::audit::AuditEvent;
 use crate::challenge::{ChallengeRecord, UserCode};
 use crate::id::ChallengeId;
-use crate::time::{Clock as _, SystemClock, Timestamp};
+use crate::time::{Clock, SystemClock, Timestamp};
 
 /// Keeps everything in memory.
-#[derive(Debug, Default)]
-pub struct MemoryStore(Mutex<State>);
+#[derive(Debug)]
+pub struct MemoryStore {
+    state: Mutex<State>,
+    /// Of its leases.
+    clock: Arc<dyn Clock>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -66,8 +70,19 @@ impl MemoryStore {
         Self::default()
     }
 
+    /// An empty store whose own clock, by which leases end, is this one.
+    pub fn with_clock(clock: impl Clock) -> Self {
+        Self { state: Mutex::default(), clock: Arc::new(clock) }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::with_clock(SystemClock)
     }
 }
 
@@ -293,7 +308,7 @@ impl Log for MemoryStore {
 #[async_trait]
 impl Leases for MemoryStore {
     async fn hold(&self, lease: &LeaseName, holder: &ReplicaId, ttl: Duration) -> Result<Option<Fence>, StoreError> {
-        let now = SystemClock.now();
+        let now = self.clock.now();
         let mut state = self.state();
         let number = match state.leases.get(lease) {
             Some(held) if held.holder == *holder => held.number,
@@ -313,7 +328,7 @@ impl Leases for MemoryStore {
     }
 
     async fn clock(&self) -> Result<Timestamp, StoreError> {
-        Ok(SystemClock.now())
+        Ok(self.clock.now())
     }
 }
 

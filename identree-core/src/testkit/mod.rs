@@ -8,5 +8,6 @@ pub mod journal;
 pub mod log;
 pub mod recorder;
 pub mod sealing;
+pub mod shared;
 pub mod shelf;
 pub mod suite;

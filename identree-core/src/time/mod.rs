@@ -16,8 +16,9 @@ pub use self::clock::{BoxFuture, Clock, ManualClock, SystemClock};
 #[cfg(feature = "engine")]
 pub use self::steady::SteadyClock;
 
-/// What two readings of one clock may differ by when work runs beside each other.
-const SAME_MOMENT: Duration = Duration::from_secs(2);
+/// What two readings may differ by: of one clock when work runs beside each other, and of the clocks of two servers over one
+/// store, each of which decides nothing once it is two seconds off the store's.
+const SAME_MOMENT: Duration = Duration::from_secs(5);
 
 /// Milliseconds since 1970-01-01T00:00:00Z, leap seconds not counted (POSIX time).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -53,7 +54,7 @@ impl Timestamp {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// Whether this was written down by a clock that has gone back since: it lies more than two seconds after `now`. How old
+    /// Whether this was written down by a clock that has gone back since: it lies more than five seconds after `now`. How old
     /// such a thing is cannot be told, so that whatever has a life counts as over.
     pub fn is_from_the_future(self, now: Self) -> bool {
         self > now + SAME_MOMENT
@@ -114,8 +115,8 @@ mod tests {
     fn what_lies_after_now_was_written_by_another_clock() {
         let now = Timestamp::from_secs(100);
         assert!(!Timestamp::from_secs(99).is_from_the_future(now));
-        assert!(!Timestamp::from_secs(102).is_from_the_future(now));
-        assert!(Timestamp::from_millis(102_001).is_from_the_future(now));
+        assert!(!Timestamp::from_secs(105).is_from_the_future(now));
+        assert!(Timestamp::from_millis(105_001).is_from_the_future(now));
     }
 
     #[test]

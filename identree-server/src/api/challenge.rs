@@ -198,6 +198,8 @@ fn problem(error: EngineError) -> Problem {
     match error {
         EngineError::NonceReused => Problem::nonce_reused(),
         EngineError::NotFound => Problem::not_found(),
+        // Logged when it was seen first.
+        EngineError::ClockOff(off) => Problem::clock_off().with_detail(off.to_string()).retry_after(CLOCK_AGAIN),
         error => {
             tracing::error!(error = &error as &dyn std::error::Error, "a host's request could not be answered");
             Problem::unavailable()
@@ -217,6 +219,9 @@ fn refused(error: EngineError, challenge: &dyn Challenge) -> Problem {
         error => problem(error),
     }
 }
+
+/// By then the other servers are asked instead, or the clock is right.
+const CLOCK_AGAIN: Duration = Duration::from_secs(2);
 
 /// A request that rests ends after 25 s at most.
 const WAIT_AGAIN: Duration = Duration::from_secs(2);

@@ -91,6 +91,8 @@ problems! {
     rate_limited = TOO_MANY_REQUESTS, v1::Problem::RATE_LIMITED, "too many requests";
     /// A bug.
     internal = INTERNAL_SERVER_ERROR, "internal", "the server failed on this request";
+    /// This server's clock is off the database's; another server over it may answer.
+    clock_off = SERVICE_UNAVAILABLE, "clock-off", "the server's clock is off, so that it decides nothing";
     /// The store or the signing key does not answer.
     unavailable = SERVICE_UNAVAILABLE, "unavailable", "the server cannot decide right now";
 }

@@ -1,4 +1,4 @@
-//! How the server is: the process, its store, its provider.
+//! How the server is: the process, its store, its clock, its provider.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
-use identree_core::Engine;
+use identree_core::{Engine, EngineError};
 use serde_json::{Value, json};
 
 use crate::hosts::Hosts;
@@ -36,16 +36,22 @@ pub fn routes(health: Health) -> Router {
 }
 
 async fn ready(State(health): State<Health>) -> impl IntoResponse {
-    match health.engine.store().probe().await {
+    let down = |why: &'static str| (StatusCode::SERVICE_UNAVAILABLE, why);
+    if health.engine.store().probe().await.is_err() {
+        return down("the store does not answer\n");
+    }
+    match health.engine.check_clock().await {
         Ok(()) => (StatusCode::OK, "ok\n"),
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n"),
+        Err(EngineError::ClockOff(_)) => down("the clock is off the database's\n"),
+        Err(_) => down("the store does not tell its time\n"),
     }
 }
 
 async fn report(State(health): State<Health>) -> impl IntoResponse {
     let database = health.engine.store().probe().await.is_ok();
     let oidc = health.provider.is_known();
-    let (code, status) = match (database, oidc) {
+    let clock = health.engine.clock_off().is_none();
+    let (code, status) = match (database && clock, oidc) {
         (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "unhealthy"),
         (true, false) => (StatusCode::OK, "degraded"),
         (true, true) => (StatusCode::OK, "ok"),
@@ -53,7 +59,7 @@ async fn report(State(health): State<Health>) -> impl IntoResponse {
     let word = |good: bool, bad: &'static str| if good { "ok" } else { bad };
     let mut body = json!({
         "status": status,
-        "checks": { "database": word(database, "unhealthy"), "oidc": word(oidc, "degraded") },
+        "checks": { "database": word(database, "unhealthy"), "clock": word(clock, "unhealthy"), "oidc": word(oidc, "degraded") },
     });
     // Named for the operator, and no more: how many and which, `identree list-hosts` tells.
     if health.hosts.any_secret() {

@@ -1,5 +1,7 @@
 //! `GET /metrics`: what Prometheus scrapes, for whoever has the token.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -85,6 +87,7 @@ async fn scrape(
         connections: metrics.door.open(),
         streams: metrics.events.streams(),
         hosts: metrics.hosts.count(),
+        clock_off: metrics.engine.clock_off().map_or(Duration::ZERO, |off| off.by),
     };
     let told = [(header::CONTENT_TYPE, FORMAT), (header::CACHE_CONTROL, "no-store")];
     (told, metrics.telemetry.render(standing)).into_response()

@@ -183,6 +183,11 @@ pub const CATALOGUE: &[Metric] = &[
         &[label("call", STORE_CALLS), label("error", STORE_ERRORS)],
         "Calls of the store that failed. A conflict is another's change coming first, not a fault.",
     ),
+    gauge(
+        "identree_clock_off_seconds",
+        &[],
+        "How far this server's clock is off the database's, if that is too far to decide anything; else 0.",
+    ),
     gauge("identree_build_info", &[label("version", &[])], "1, with the version that runs."),
 ];
 

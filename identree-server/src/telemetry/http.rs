@@ -103,6 +103,7 @@ mod tests {
             connections: 0,
             streams: 0,
             hosts: 0,
+            clock_off: std::time::Duration::ZERO,
         });
         let lines = |start: &str| {
             let mut lines: Vec<_> = text.lines().filter(|line| line.starts_with(start)).collect();

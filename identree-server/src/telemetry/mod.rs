@@ -9,6 +9,7 @@ mod http;
 mod store;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use identree_core::engine::Load;
 use metrics::{Gauge, Label, Recorder as _, with_local_recorder};
@@ -37,6 +38,8 @@ pub struct Standing {
     pub streams: usize,
     /// Registered hosts.
     pub hosts: usize,
+    /// How far the clock is off the database's, if that is too far to decide anything.
+    pub clock_off: Duration,
 }
 
 struct Gauges {
@@ -46,6 +49,7 @@ struct Gauges {
     connections: Gauge,
     streams: Gauge,
     hosts: Gauge,
+    clock_off: Gauge,
 }
 
 impl std::fmt::Debug for Telemetry {
@@ -86,6 +90,7 @@ impl Telemetry {
                 connections: metrics::gauge!("identree_open_connections"),
                 streams: metrics::gauge!("identree_event_streams"),
                 hosts: metrics::gauge!("identree_registered_hosts"),
+                clock_off: metrics::gauge!("identree_clock_off_seconds"),
             }
         });
         Self { recorder, handle, gauges: Arc::new(gauges) }
@@ -104,7 +109,8 @@ impl Telemetry {
 
     /// Everything, in the text format of Prometheus (version 0.0.4).
     pub fn render(&self, standing: Standing) -> String {
-        let Gauges { challenges, waiters, pages, connections, streams, hosts } = &*self.gauges;
+        let Gauges { challenges, waiters, pages, connections, streams, hosts, clock_off } = &*self.gauges;
+        clock_off.set(standing.clock_off.as_secs_f64());
         let read = [
             (challenges, standing.load.questions),
             (waiters, standing.load.waiters),

@@ -243,6 +243,9 @@ async fn cast(web: &Web, visit: &Visit, id: ChallengeId, vote: Vote) -> Response
 }
 
 fn cannot(error: &EngineError) -> Response {
+    if let EngineError::ClockOff(_) = error {
+        return Problem::unavailable().into_response(); // logged when it was seen first
+    }
     tracing::error!(error = %error, cause = ?std::error::Error::source(error), "cannot serve a page");
     Problem::unavailable().into_response()
 }

@@ -102,7 +102,8 @@ async fn a_panic_is_logged_under_its_request_and_the_next_one_is_served() {
     assert_eq!(lines.len(), 2, "{lines:#?}");
     assert!(lines.iter().all(|line| line["span"]["id"] == "id-of-this-request"), "{lines:#?}");
     let load = Load { questions: 0, waiters: 0, followers: 0 };
-    let text = telemetry.render(Standing { load, connections: 0, streams: 0, hosts: 0 });
+    let text =
+        telemetry.render(Standing { load, connections: 0, streams: 0, hosts: 0, clock_off: std::time::Duration::ZERO });
     assert!(text.contains("identree_http_panics_total 2\n"), "{text}");
 }
 

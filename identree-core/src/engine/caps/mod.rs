@@ -74,7 +74,7 @@ pub(super) struct Tally {
     targets: HashMap<Target, u32>,
     /// Counted, but not in the table yet: their commits are under way.
     reserved: HashSet<ChallengeId>,
-    denials: HashMap<(UserName, Target), VecDeque<Timestamp>>,
+    denials: HashMap<(UserName, Target), VecDeque<(Timestamp, ChallengeId)>>,
     told: Told,
 }
 
@@ -110,7 +110,7 @@ impl Tally {
             return None;
         }
         let denials = self.denials.get(&(requester.clone(), target.clone()))?;
-        let (first, last) = (denials.front()?, denials.back()?);
+        let ((first, _), (last, _)) = (denials.front()?, denials.back()?);
         let often = denials.len() >= rule.after as usize && last.since(*first) < rule.within;
         // A clock that was set back leaves denials in the future: they must not shut anybody out until then.
         let future = last.since(now) > rule.pause;
@@ -123,7 +123,8 @@ impl Tally {
     }
 
     /// A record came into the table: its place is taken for good, or given back if it does not wait.
-    pub(super) fn entered(&mut self, record: &ChallengeRecord) {
+    pub(super) fn entered(&mut self, record: &ChallengeRecord, rule: &CoolDown) {
+        self.note_denial(record, rule);
         let counted = self.reserved.remove(&record.question().id);
         match (counted, record.is_pending()) {
             (false, true) => self.count(record.question()),
@@ -138,16 +139,26 @@ impl Tally {
         self.note_denial(record, rule);
     }
 
-    /// Remembers a denial; anything else is no matter.
+    /// A record left the table that was not settled here.
+    pub(super) fn left(&mut self, record: &ChallengeRecord) {
+        if record.is_pending() {
+            self.uncount(record.question());
+        }
+    }
+
+    /// Remembers a denial, once; anything else is no matter.
     pub(super) fn note_denial(&mut self, record: &ChallengeRecord, rule: &CoolDown) {
         let State::Settled { at, how: Settled::Denied { .. } } = record.state() else { return };
         if rule.after == 0 {
             return;
         }
-        self.denials.retain(|_, denials| denials.back().is_some_and(|last| at.since(*last) < rule.within));
+        self.denials.retain(|_, denials| denials.back().is_some_and(|(last, _)| at.since(*last) < rule.within));
         let question = record.question();
         let denials = self.denials.entry((question.requester.clone(), question.target.clone())).or_default();
-        denials.push_back(*at);
+        if denials.contains(&(*at, question.id)) {
+            return;
+        }
+        denials.push_back((*at, question.id));
         denials.make_contiguous().sort_unstable();
         while denials.len() > rule.after as usize {
             denials.pop_front();
