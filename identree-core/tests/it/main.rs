@@ -3,6 +3,7 @@
 mod backup;
 mod corpora;
 mod crash;
+mod retention;
 mod small;
 mod sqlite;
 mod store;
