@@ -32,8 +32,9 @@ pub enum SyslogError {
 /// Sends each event as one message whose text is the line of JSON (see [`line`](crate::line)).
 ///
 /// What `Ok` means. **TCP and TLS**: the system has taken the messages and the far side was not seen to go away, before or after. Syslog has
-/// no receipt: what a receiver had not read when it went away is sent again as far as it is known (the last 256 KiB) once it is back, and
-/// may be there twice. Not promised: what it had read and lost itself, and what was under way when both ends crashed.
+/// no receipt: what a receiver may not have read when it went away, and what it read in its last ten seconds, is sent again once it is back
+/// (the last 256 KiB), and may be there twice. Not promised: what it had read before and lost itself, and what was under way when both ends
+/// crashed.
 /// **UDP**: the messages were sent. A message beyond 2,048 bytes goes without its details and says so (`"shortened":true`).
 pub struct SyslogSink {
     name: SinkName,
@@ -57,7 +58,8 @@ impl SyslogSink {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, SyslogError> {
         let tls = if address.transport == Transport::Tls { Some(tls::config(authorities)?) } else { None };
-        let (stream, messages) = (Mutex::new(Stream::new(address.clone(), tls)), Messages::new(host));
+        let stream = Mutex::new(Stream::new(address.clone(), tls, Arc::clone(&clock)));
+        let messages = Messages::new(host);
         Ok(Self { name: SinkName("syslog".into()), address, messages, clock, stream })
     }
 }

@@ -8,6 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use identree_core::audit::SinkError;
+use identree_core::time::{Clock, Timestamp};
 use rustix::net::{RecvFlags, sockopt};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
@@ -25,6 +26,9 @@ const WRITE: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(30);
 /// How much of what was sent last is kept to be sent again: what may have stood unread in the buffers of a far side that went away.
 const KEPT: usize = 256 * 1024;
+/// What was sent before that is not sent again where the far side ended the connection in an orderly way: it has read it, and had the
+/// time to do what it does with it. A receiver that is killed ends its connections in the same way.
+const RECENT: Duration = Duration::from_secs(10);
 
 /// A connection that is made when it is needed.
 pub(super) struct Stream {
@@ -32,7 +36,8 @@ pub(super) struct Stream {
     tls: Option<Arc<rustls::ClientConfig>>,
     connection: Option<Connection>,
     /// Messages that the system has taken and the far side may not have read.
-    unsure: VecDeque<Vec<u8>>,
+    unsure: VecDeque<(Timestamp, Vec<u8>)>,
+    clock: Arc<dyn Clock>,
 }
 
 enum Connection {
@@ -50,8 +55,12 @@ enum Standing {
 }
 
 impl Stream {
-    pub(super) const fn new(address: SyslogAddress, tls: Option<Arc<rustls::ClientConfig>>) -> Self {
-        Self { address, tls, connection: None, unsure: VecDeque::new() }
+    pub(super) const fn new(
+        address: SyslogAddress,
+        tls: Option<Arc<rustls::ClientConfig>>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { address, tls, connection: None, unsure: VecDeque::new(), clock }
     }
 
     /// Sends messages, each with its count. If this returns, the system has taken all of them and the far side has not been seen to
@@ -61,7 +70,8 @@ impl Stream {
         let kept = match self.connection.take().map(|mut connection| (connection.standing(), connection)) {
             Some((Standing::Open, connection)) => Some(connection),
             Some((Standing::Ended, _)) => {
-                self.unsure.clear();
+                let now = self.clock.now();
+                self.unsure.retain(|(sent, _)| now.since(*sent) < RECENT);
                 None
             }
             Some((Standing::Broken, _)) | None => None,
@@ -71,7 +81,7 @@ impl Stream {
             Some(connection) => connection,
             None => {
                 let connection = self.connect().await?;
-                self.unsure.iter().for_each(|message| count(message, &mut bytes));
+                self.unsure.iter().for_each(|(_, message)| count(message, &mut bytes));
                 connection
             }
         };
@@ -87,10 +97,11 @@ impl Stream {
     }
 
     fn keep(&mut self, messages: Vec<Vec<u8>>) {
-        self.unsure.extend(messages);
-        let mut length: usize = self.unsure.iter().map(Vec::len).sum();
+        let now = self.clock.now();
+        self.unsure.extend(messages.into_iter().map(|message| (now, message)));
+        let mut length: usize = self.unsure.iter().map(|(_, message)| message.len()).sum();
         while length > KEPT
-            && let Some(oldest) = self.unsure.pop_front()
+            && let Some((_, oldest)) = self.unsure.pop_front()
         {
             length -= oldest.len();
         }

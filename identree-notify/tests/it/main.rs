@@ -3,6 +3,10 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "in a test, what fails says where")]
 
 mod events;
+mod faults;
+mod http;
+mod loki;
 mod peer;
 mod rsyslog;
+mod splunk;
 mod syslog;

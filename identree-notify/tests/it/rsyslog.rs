@@ -102,11 +102,19 @@ impl Rsyslog {
         }
     }
 
-    /// Stops it from reading (`SIGSTOP`), or lets it go on.
-    pub(crate) fn pause(&self, how: rustix::process::Signal) {
-        let running = self.running.lock().unwrap();
-        let pid = rustix::process::Pid::from_child(running.as_ref().unwrap());
-        rustix::process::kill_process(pid, how).unwrap();
+    /// Stops it from reading.
+    pub(crate) async fn pause(&self) {
+        let pid = rustix::process::Pid::from_child(self.running.lock().unwrap().as_ref().unwrap());
+        rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+        // Each of its threads stands still (proc(5): the state after the name).
+        let stands = |task: std::io::Result<std::fs::DirEntry>| {
+            let state = std::fs::read_to_string(task.unwrap().path().join("stat")).unwrap();
+            state.rsplit_once(") ").unwrap().1.starts_with('T')
+        };
+        let tasks = format!("/proc/{}/task", pid.as_raw_nonzero());
+        while !std::fs::read_dir(&tasks).unwrap().all(stands) {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// All messages it has parsed, once it has parsed what was sent before this call.

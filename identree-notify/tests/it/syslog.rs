@@ -8,11 +8,11 @@ use identree_core::retry::Retry;
 use identree_core::sink_suite;
 use identree_core::testkit::fakes;
 use identree_core::testkit::suite::sink::{Arrived, Destination, Outage};
-use identree_core::time::SystemClock;
+use identree_core::time::{ManualClock, SystemClock};
 use identree_notify::syslog::{SyslogAddress, SyslogSink};
 use serde_json::Value;
 use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::events::{line, parsed, sealed, some};
 use crate::rsyslog::{Rsyslog, Way};
@@ -122,7 +122,7 @@ async fn a_receiver_killed_with_messages_unread_gets_them_again() {
     sink.write(&some(0, 5)).await.unwrap();
     assert_eq!(rsyslog.messages().await.len(), 5);
     // It stands still, and the system takes what it is sent.
-    rsyslog.pause(rustix::process::Signal::STOP);
+    rsyslog.pause().await;
     assert_eq!(sink.write(&some(5, 20)).await.unwrap(), EventSeq(24));
     rsyslog.kill();
     rsyslog.run().await;
@@ -150,33 +150,35 @@ async fn a_certificate_of_somebody_else_is_refused_until_it_is_mended() {
     assert_eq!(rsyslog.messages().await.len(), 1);
 }
 
-/// A receiver that ends each connection in an orderly way after so many bytes, as a load balancer does with idle ones.
+/// Reads one whole message from a new connection, by its count.
+async fn one_message(listener: &TcpListener) -> (TcpStream, String) {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut got = Vec::new();
+    loop {
+        stream.read_buf(&mut got).await.unwrap();
+        let text = String::from_utf8_lossy(&got).into_owned();
+        if let Some((count, rest)) = text.split_once(' ')
+            && rest.len() >= count.parse::<usize>().unwrap()
+        {
+            assert_eq!(count.parse::<usize>().unwrap(), rest.len(), "one message and no more: {text}");
+            return (stream, rest.to_owned());
+        }
+    }
+}
+
+/// As a load balancer does with idle connections.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_orderly_end_is_seen_before_writing_and_repeats_nothing() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let sink = sink("tcp", listener.local_addr().unwrap().port(), None);
+async fn an_orderly_end_after_a_while_is_seen_before_writing_and_repeats_nothing() {
+    let (listener, clock) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), ManualClock::default());
+    let address = format!("tcp://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let sink = SyslogSink::new(address, "approve.example", None, Arc::new(clock.clone())).unwrap();
     for seq in 0..3 {
         let events = some(seq, 1);
-        let (written, got) = tokio::join!(sink.write(&events), async {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut got = vec![0; 4096];
-            let mut length = 0;
-            // One whole message, by its count.
-            loop {
-                length += stream.read(&mut got[length..]).await.unwrap();
-                let text = String::from_utf8_lossy(&got[..length]).into_owned();
-                if let Some((count, rest)) = text.split_once(' ')
-                    && rest.len() >= count.parse::<usize>().unwrap()
-                {
-                    return (stream, count.parse::<usize>().unwrap(), rest.to_owned());
-                }
-            }
-        });
+        let (written, (stream, message)) = tokio::join!(sink.write(&events), one_message(&listener));
         written.unwrap();
-        let (stream, count, rest) = got;
-        assert_eq!(rest.len(), count, "one message, and nothing of the ones before: {rest}");
-        assert!(rest.contains(&format!(" seq=\"{seq}\" ")));
+        assert!(message.contains(&format!(" seq=\"{seq}\" ")), "{message}");
         drop(stream);
+        clock.advance(std::time::Duration::from_secs(11));
     }
 }
 
