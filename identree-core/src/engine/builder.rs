@@ -9,9 +9,11 @@ use async_trait::async_trait;
 use super::caps::Caps;
 use super::fitness::Fitness;
 use super::live::Live;
+use super::log::Audit;
 use super::notices::Telling;
 use super::tasks::Tasks;
 use super::{Engine, Inner, Settings, fitness, notices, replicas, sweep};
+use crate::audit::{AuditSink, LogSettings};
 use crate::directory::{Directory, FixedDirectory};
 use crate::grant::{LocalSigner, Signer};
 use crate::id::{ChallengeId, GroupName};
@@ -37,6 +39,7 @@ pub struct EngineBuilder {
     channels: Vec<Arc<Channel>>,
     routes: Option<Arc<dyn Routes>>,
     page_url: Option<Arc<PageUrl>>,
+    audit: Audit,
     settings: Settings,
 }
 
@@ -58,6 +61,7 @@ impl Default for EngineBuilder {
             channels: Vec::new(),
             routes: None,
             page_url: None,
+            audit: Audit::default(),
             settings: Settings {
                 admin_groups: Vec::new(),
                 question_life: Duration::from_secs(120),
@@ -134,6 +138,23 @@ impl EngineBuilder {
     #[must_use]
     pub fn page_url(mut self, page_url: impl Fn(ChallengeId) -> String + Send + Sync + 'static) -> Self {
         self.page_url = Some(Arc::new(page_url));
+        self
+    }
+
+    /// Seals the journal into the verifiable log under this key. Without it, and without [`audit`](Self::audit), nothing is sealed: every
+    /// event stays in the journal, which grows until somebody reads it away.
+    #[must_use]
+    pub fn log(mut self, log: LogSettings) -> Self {
+        self.audit.log = Some(log);
+        self
+    }
+
+    /// One more destination of the log, which is shipped to it from its first event on. Of two sinks with one name the later counts.
+    /// Without [`log`](Self::log) the log's checkpoints are signed with a key that nobody outside this process can know.
+    #[must_use]
+    pub fn audit(mut self, sink: impl AuditSink) -> Self {
+        self.audit.sinks.retain(|known| known.name() != sink.name());
+        self.audit.sinks.push(Arc::new(sink));
         self
     }
 
@@ -218,6 +239,7 @@ impl EngineBuilder {
                 entropy: Arc::clone(&self.entropy),
             })
         });
+        let (log, workers) = self.audit.prepare(&store, (&self.clock, &self.entropy), &replica).unzip();
         let signer = self.signer.unwrap_or_else(|| Arc::new(LocalSigner::generate(&self.entropy)));
         let engine = Engine(Arc::new(Inner {
             store,
@@ -232,6 +254,7 @@ impl EngineBuilder {
             telling: Telling::new(),
             fitness: Fitness::new(shared),
             replica,
+            log,
             tasks: Tasks::new(),
         }));
         // Before the sweep: it may end questions, and each must have one lane.
@@ -239,6 +262,9 @@ impl EngineBuilder {
         replicas::start(&engine, nudges);
         fitness::start(&engine);
         sweep::start(&engine);
+        if let Some(workers) = workers {
+            workers.start(&engine);
+        }
         Ok(engine)
     }
 }

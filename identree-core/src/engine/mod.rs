@@ -8,6 +8,7 @@ mod builder;
 mod caps;
 mod fitness;
 mod live;
+mod log;
 mod notices;
 mod open;
 mod plan;
@@ -34,6 +35,7 @@ pub use self::live::Load;
 use self::notices::Telling;
 use self::tasks::Tasks;
 use crate::actor::{Actor, Whence};
+use crate::audit::AuditLog;
 use crate::challenge::{Challenge, ChallengeRecord, UserCode};
 use crate::directory::Directory;
 use crate::grant::{Grant, SignError, Signer};
@@ -62,6 +64,7 @@ struct Inner {
     telling: Telling,
     fitness: Fitness,
     replica: ReplicaId,
+    log: Option<AuditLog>,
     tasks: Tasks,
 }
 

@@ -207,6 +207,10 @@ impl Journal for MemoryStore {
         let next = found.next().and(items.last()).map(|last| last.place);
         Ok(Paged { next, items })
     }
+
+    async fn unsealed_count(&self) -> Result<u64, StoreError> {
+        Ok(self.state().journal.len() as u64)
+    }
 }
 
 impl State {

@@ -6,12 +6,12 @@ mod lease;
 mod log;
 mod memory;
 mod nudge;
+mod shared;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::broadcast;
@@ -261,6 +261,23 @@ pub trait Journal: Send + Sync {
     /// # Errors
     /// [`StoreError`] if they cannot be read.
     async fn unsealed(&self, page: Page) -> Result<Paged<Unsealed>, StoreError>;
+
+    /// How many events there are. A store that cannot count stops at 10,000.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be counted.
+    async fn unsealed_count(&self) -> Result<u64, StoreError> {
+        let (mut count, mut page) = (0, Page::first(1000));
+        while count < 10_000 {
+            let paged = self.unsealed(page).await?;
+            count += paged.items.len() as u64;
+            match paged.next {
+                Some(next) => page.after = Some(next),
+                None => break,
+            }
+        }
+        Ok(count)
+    }
 }
 
 /// Where everything is kept. Reads are narrow traits; there is exactly one write. In the box: [`MemoryStore`] and, with the features
@@ -387,113 +404,3 @@ pub trait Store: Challenges + Documents + Journal + Log + Leases + 'static {
         None
     }
 }
-
-macro_rules! forward {
-    ($($type:ty),*) => {$(
-        #[async_trait]
-        impl<S: Store + ?Sized> Challenges for $type {
-            async fn challenge(&self, id: ChallengeId) -> Result<Option<Arc<ChallengeRecord>>, StoreError> {
-                (**self).challenge(id).await
-            }
-            async fn challenges_by_id(&self, ids: &[ChallengeId]) -> Result<Vec<Arc<ChallengeRecord>>, StoreError> {
-                (**self).challenges_by_id(ids).await
-            }
-            async fn challenge_by_code(&self, code: &UserCode) -> Result<Option<Arc<ChallengeRecord>>, StoreError> {
-                (**self).challenge_by_code(code).await
-            }
-            async fn challenges(
-                &self,
-                filter: &ChallengeFilter,
-                page: Page,
-            ) -> Result<Paged<Arc<ChallengeRecord>>, StoreError> {
-                (**self).challenges(filter, page).await
-            }
-        }
-
-        #[async_trait]
-        impl<S: Store + ?Sized> Documents for $type {
-            async fn document(&self, key: &DocumentKey, now: Timestamp) -> Result<Option<Document>, StoreError> {
-                (**self).document(key, now).await
-            }
-            async fn documents(&self, of: Collection, now: Timestamp, page: Page) -> Result<Paged<Document>, StoreError> {
-                (**self).documents(of, now, page).await
-            }
-        }
-
-        #[async_trait]
-        impl<S: Store + ?Sized> Journal for $type {
-            async fn unsealed(&self, page: Page) -> Result<Paged<Unsealed>, StoreError> {
-                (**self).unsealed(page).await
-            }
-        }
-
-        #[async_trait]
-        impl<S: Store + ?Sized> Log for $type {
-            async fn head(&self) -> Result<LogHead, StoreError> {
-                (**self).head().await
-            }
-            async fn bundles(&self, from: u64, limit: u32) -> Result<Vec<Bundle>, StoreError> {
-                (**self).bundles(from, limit).await
-            }
-            async fn tile(&self, level: u8, number: u64) -> Result<Option<Tile>, StoreError> {
-                (**self).tile(level, number).await
-            }
-            async fn checkpoints(&self, from: u64, limit: u32) -> Result<Vec<StoredCheckpoint>, StoreError> {
-                (**self).checkpoints(from, limit).await
-            }
-            async fn last_checkpoint(&self) -> Result<Option<StoredCheckpoint>, StoreError> {
-                (**self).last_checkpoint().await
-            }
-            async fn seal(&self, fence: &Fence, sealing: Sealing) -> Result<(), StoreError> {
-                (**self).seal(fence, sealing).await
-            }
-            async fn erase(&self, number: u64, from: &[u8], to: Vec<u8>) -> Result<(), StoreError> {
-                (**self).erase(number, from, to).await
-            }
-            async fn prune(&self, fence: &Fence, below: u64) -> Result<u64, StoreError> {
-                (**self).prune(fence, below).await
-            }
-            async fn cursor(&self, reader: &ReaderName) -> Result<u64, StoreError> {
-                (**self).cursor(reader).await
-            }
-            async fn advance(&self, fence: &Fence, reader: &ReaderName, to: u64) -> Result<(), StoreError> {
-                (**self).advance(fence, reader, to).await
-            }
-        }
-
-        #[async_trait]
-        impl<S: Store + ?Sized> Leases for $type {
-            async fn hold(
-                &self,
-                lease: &LeaseName,
-                holder: &ReplicaId,
-                ttl: Duration,
-            ) -> Result<Option<Fence>, StoreError> {
-                (**self).hold(lease, holder, ttl).await
-            }
-            async fn release(&self, fence: &Fence) -> Result<(), StoreError> {
-                (**self).release(fence).await
-            }
-            async fn clock(&self) -> Result<Timestamp, StoreError> {
-                (**self).clock().await
-            }
-        }
-
-        #[async_trait]
-        impl<S: Store + ?Sized> Store for $type {
-            async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
-                (**self).commit(batch).await
-            }
-            async fn sweep(&self, now: Timestamp, settled_before: Timestamp, limit: u32) -> Result<u64, StoreError> {
-                (**self).sweep(now, settled_before, limit).await
-            }
-            async fn probe(&self) -> Result<(), StoreError> {
-                (**self).probe().await
-            }
-            fn nudges(&self) -> Option<broadcast::Receiver<Nudge>> {
-                (**self).nudges()
-            }
-        }
-    )*};
-}
-forward!(Arc<S>);

@@ -192,6 +192,10 @@ impl Journal for CountedStore {
     async fn unsealed(&self, page: Page) -> Result<Paged<Unsealed>, StoreError> {
         self.seen(Call::Read, self.inner.unsealed(page).await)
     }
+
+    async fn unsealed_count(&self) -> Result<u64, StoreError> {
+        self.seen(Call::Read, self.inner.unsealed_count().await)
+    }
 }
 
 #[async_trait]

@@ -1,6 +1,6 @@
 //! Reading the journal: what every store over SQL does alike.
 
-use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::entity::journal::{Column, Entity, Model};
 use super::error;
@@ -21,4 +21,9 @@ pub(super) async fn page(pages: &DatabaseConnection, page: Page) -> Result<Paged
         Ok(Unsealed { place, event })
     };
     Ok(Paged { items: rows.iter().map(unsealed).collect::<Result<_, StoreError>>()?, next })
+}
+
+/// How many events are not in the log yet.
+pub(super) async fn count(pages: &DatabaseConnection) -> Result<u64, StoreError> {
+    Entity::find().count(pages).await.map_err(error::page)
 }

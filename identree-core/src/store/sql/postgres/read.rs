@@ -66,4 +66,8 @@ impl Journal for PostgresStore {
     async fn unsealed(&self, page: Page) -> Result<Paged<Unsealed>, StoreError> {
         within(journal::page(&self.pages, page)).await
     }
+
+    async fn unsealed_count(&self) -> Result<u64, StoreError> {
+        within(journal::count(&self.pages)).await
+    }
 }

@@ -66,4 +66,8 @@ impl Journal for SqliteStore {
     async fn unsealed(&self, page: Page) -> Result<Paged<Unsealed>, StoreError> {
         journal::page(&self.pages, page).await
     }
+
+    async fn unsealed_count(&self) -> Result<u64, StoreError> {
+        journal::count(&self.pages).await
+    }
 }
