@@ -4,6 +4,7 @@ mod backup;
 mod corpora;
 mod crash;
 mod retention;
+mod postgres;
 mod small;
 mod sqlite;
 mod store;
