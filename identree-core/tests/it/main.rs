@@ -3,8 +3,9 @@
 mod backup;
 mod corpora;
 mod crash;
-mod retention;
+mod cut;
 mod postgres;
+mod retention;
 mod small;
 mod sqlite;
 mod store;

@@ -2,16 +2,22 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use identree_core::audit::EventKind;
+use identree_core::rng::SeededEntropy;
 use identree_core::store::{
-    Batch, Challenges as _, Change, Collection, ConnectError, DocumentKey, Documents as _, Journal as _, Log as _,
-    LogHead, Nudge, Page, PostgresOptions, PostgresStore, Put, Store as _, StoreError,
+    Batch, Challenges as _, Change, Collection, ConnectError, DocumentKey, Documents as _, Journal as _, LeaseName,
+    Leases as _, Log as _, LogHead, Nudge, Page, PostgresOptions, PostgresStore, Put, ReplicaId, Store as _,
+    StoreError,
 };
 use identree_core::testkit::fakes::{self, START};
 use identree_evidence::peer::{Cluster, Stop};
 use tokio::sync::broadcast::Receiver;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::cut::Way;
 
 const HOSTS: Collection = Collection("hosts");
 
@@ -320,4 +326,60 @@ async fn over_restarts_of_the_database_nothing_acknowledged_is_lost_and_nothing_
         assert!(journal.contains(n), "{n} was acknowledged; its event is lost");
         assert!(store.challenge(fakes::question(*n).id).await.unwrap().is_some(), "{n} was acknowledged and is lost");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_does_not_answer_is_unavailable_soon_and_comes_back_by_itself() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let dsn = cluster.schema();
+    let way = Way::to(cluster.port()).await;
+    let through = dsn.replace(&format!(":{}/", cluster.port()), &format!(":{}/", way.port));
+    let (store, other) = (connect(&through).await.unwrap(), connect(&dsn).await.unwrap());
+    store.commit(opened(1)).await.unwrap();
+    let mut nudges = store.nudges().unwrap();
+    let soon = Duration::from_secs(9);
+    let (lease, holder) = (LeaseName::SEAL, ReplicaId::random(&SeededEntropy::new(1)));
+
+    way.cut();
+    let unavailable = |what: &'static str, answer: Result<bool, StoreError>| {
+        assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{what}: {answer:?}");
+    };
+    // More than there are connections, so that some of them wait for one.
+    let reads = (0..40).map(|_| {
+        let store = store.clone();
+        tokio::spawn(async move { timeout(soon, store.challenge(fakes::question(1).id)).await })
+    });
+    let reads: Vec<_> = reads.collect();
+    let (commit, probe, held, page, clock) = tokio::join!(
+        timeout(soon, store.commit(opened(2))),
+        timeout(soon, store.probe()),
+        timeout(soon, store.hold(&lease, &holder, soon)),
+        timeout(soon, store.documents(HOSTS, START, Page::first(10))),
+        timeout(soon, store.clock()),
+    );
+    unavailable("commit", commit.expect("it does not hang").map(|()| true));
+    unavailable("probe", probe.expect("it does not hang").map(|()| true));
+    unavailable("lease", held.expect("it does not hang").map(|_| true));
+    unavailable("page", page.expect("it does not hang").map(|_| true));
+    unavailable("clock", clock.expect("it does not hang").map(|_| true));
+    for read in reads {
+        unavailable("read", read.await.unwrap().expect("it does not hang").map(|_| true));
+    }
+    let connecting = timeout(soon, connect(&through)).await.expect("connecting does not hang");
+    assert!(matches!(connecting, Err(ConnectError::Unavailable { .. })), "{connecting:?}");
+    other.commit(opened(3)).await.expect("others are not held up");
+
+    way.mend();
+    let back = async {
+        while store.probe().await.is_err() || store.challenge(fakes::question(3).id).await.is_err() {}
+        missed(&mut nudges).await;
+    };
+    timeout(soon, back).await.expect("it comes back by itself");
+    other.commit(opened(4)).await.unwrap();
+    let told = Nudge::Question(fakes::question(4).id);
+    while nudges.recv().await.unwrap() != told {}
+    // What was not acknowledged may have been written, as a whole.
+    let (there, events) =
+        (store.challenge(fakes::question(2).id).await.unwrap().is_some(), store.unsealed(Page::first(10)).await);
+    assert_eq!(events.unwrap().items.len(), if there { 4 } else { 3 });
 }
