@@ -186,6 +186,7 @@
 pub mod canon;
 pub mod challenge;
 pub mod credential;
+pub mod diff;
 pub mod enrol;
 pub mod grant;
 pub mod id;

@@ -5,8 +5,9 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use identree_core::diff::unified;
+
 use super::SetupError;
-use super::diff::unified;
 use super::journal::{Change, Direction, Recovered, Steps, Transaction, carry_out, installed, recover};
 use super::plan::{self, Places, Plan, Wish};
 use super::rehearse::{Depth, Stage, rehearse};

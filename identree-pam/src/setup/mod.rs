@@ -3,7 +3,6 @@
 
 mod act;
 mod audit;
-pub mod diff;
 pub mod file;
 pub mod journal;
 pub mod plan;

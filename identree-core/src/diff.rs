@@ -1,13 +1,13 @@
-//! What would change, as a unified diff (POSIX `diff -u`).
+//! What differs between two texts, line by line: as a unified diff (POSIX `diff -u`), or as the lines that went and came.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
-use identree_core::text::visible_bytes;
+use crate::text::visible_bytes;
 
 /// Lines that stay, shown around a change.
 const CONTEXT: usize = 3;
-/// Files are compared line by line up to this many lines; what setup edits has a few dozen.
+/// What is not alike at both ends is compared line by line up to this many lines; beyond, all of it went and came.
 const MAX_LINES: usize = 2000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,14 +19,19 @@ enum Op {
 
 /// The difference between two states of the file; `None` stands for no file. Empty where they are the same.
 pub fn unified(path: &Path, before: Option<&[u8]>, after: Option<&[u8]>) -> String {
+    let name = |state: Option<&[u8]>| state.map_or("/dev/null".to_owned(), |_| path.display().to_string());
+    between((&name(before), before.unwrap_or_default()), (&name(after), after.unwrap_or_default()))
+}
+
+/// The difference between two texts, each with its name. Empty where they are the same.
+pub fn between((old_name, before): (&str, &[u8]), (new_name, after): (&str, &[u8])) -> String {
     let (old, new) = (lines(before), lines(after));
     let ops = ops(&old, &new);
     let mut out = String::new();
     if ops.iter().all(|op| matches!(op, Op::Keep(..))) {
         return out;
     }
-    let name = |state: Option<&[u8]>| state.map_or("/dev/null".to_owned(), |_| path.display().to_string());
-    let _ = writeln!(out, "--- {}\n+++ {}", name(before), name(after));
+    let _ = writeln!(out, "--- {old_name}\n+++ {new_name}");
     let changed: Vec<usize> = (0..ops.len()).filter(|at| !matches!(ops[*at], Op::Keep(..))).collect();
     let mut hunks: Vec<(usize, usize)> = Vec::new();
     for at in changed {
@@ -60,12 +65,44 @@ pub fn unified(path: &Path, before: Option<&[u8]>, after: Option<&[u8]>) -> Stri
     out
 }
 
-fn lines(text: Option<&[u8]>) -> Vec<&[u8]> {
-    text.unwrap_or_default().split_inclusive(|byte| *byte == b'\n').collect()
+/// The lines that went and those that came, each with its number from 1.
+pub fn changed<'t>(before: &'t str, after: &'t str) -> (Numbered<'t>, Numbered<'t>) {
+    let (old, new): (Vec<_>, Vec<_>) = (before.lines().collect(), after.lines().collect());
+    let (mut went, mut came) = (Vec::new(), Vec::new());
+    for op in ops(&old, &new) {
+        match op {
+            Op::Keep(..) => {}
+            Op::Out(at) => went.push((at + 1, old[at])),
+            Op::In(at) => came.push((at + 1, new[at])),
+        }
+    }
+    (went, came)
 }
 
-/// The longest common subsequence, by the table.
-fn ops(old: &[&[u8]], new: &[&[u8]]) -> Vec<Op> {
+/// Lines with their numbers.
+pub type Numbered<'t> = Vec<(usize, &'t str)>;
+
+fn lines(text: &[u8]) -> Vec<&[u8]> {
+    text.split_inclusive(|byte| *byte == b'\n').collect()
+}
+
+/// What stays at both ends, and between them the longest common subsequence, by the table.
+fn ops<L: PartialEq>(old: &[L], new: &[L]) -> Vec<Op> {
+    let head = old.iter().zip(new).take_while(|(a, b)| a == b).count();
+    let (rest_old, rest_new) = (&old[head..], &new[head..]);
+    let tail = rest_old.iter().rev().zip(rest_new.iter().rev()).take_while(|(a, b)| a == b).count();
+    let (end_old, end_new) = (old.len() - tail, new.len() - tail);
+    let mut out: Vec<Op> = (0..head).map(|at| Op::Keep(at, at)).collect();
+    out.extend(inner(&old[head..end_old], &new[head..end_new]).into_iter().map(|op| match op {
+        Op::Keep(i, j) => Op::Keep(head + i, head + j),
+        Op::Out(i) => Op::Out(head + i),
+        Op::In(j) => Op::In(head + j),
+    }));
+    out.extend((0..tail).map(|at| Op::Keep(end_old + at, end_new + at)));
+    out
+}
+
+fn inner<L: PartialEq>(old: &[L], new: &[L]) -> Vec<Op> {
     let (mut i, mut j, mut out) = (0, 0, Vec::new());
     if old.len() <= MAX_LINES && new.len() <= MAX_LINES {
         let mut best = vec![vec![0u16; new.len() + 1]; old.len() + 1];
@@ -111,5 +148,20 @@ mod tests {
         let both = unified(Path::new("/x"), Some(far.as_bytes()), Some(format!("x\n{far}y\n").as_bytes()));
         assert_eq!(both.matches("@@ -").count(), 2, "{both}");
         assert!(unified(Path::new("/x"), Some(b""), Some(b"\x1b[2J\n")).contains("+\\"), "nothing hidden");
+    }
+
+    #[test]
+    fn what_went_and_came_has_its_line_numbers() {
+        let (went, came) = changed("a\nb\nc\nd\n", "a\nB\nc\nd\ne\n");
+        assert_eq!((went, came), (vec![(2, "b")], vec![(2, "B"), (5, "e")]));
+        assert_eq!(changed("", "x"), (vec![], vec![(1, "x")]));
+        assert_eq!(changed("x\nx\nx", "x\nx"), (vec![(3, "x")], vec![]), "what is alike at both ends counts once");
+        let long: String = (0..5000).map(|n| format!("{n}\n")).collect();
+        let around = format!("x\n{long}y\n");
+        let (went, came) = changed(&long, &around);
+        assert_eq!((went.len(), came.len()), (5000, 5002), "beyond the bound all of it");
+        let inside = long.replace("77\n", "x\n");
+        let (went, came) = changed(&long, &inside);
+        assert!(went.len() == came.len() && went.len() < 5000);
     }
 }
