@@ -1,9 +1,25 @@
 //! What a settled question comes to: the verdict, and the answer that is signed.
 
+use std::fmt;
+use std::sync::Arc;
+
 use super::{Engine, EngineError, Refusal, Verdict};
 use crate::challenge::{ChallengeRecord, Settled, State};
 use crate::grant::{Answer, Decision, Grant, SignError, SignedAnswer};
 use crate::time::Timestamp;
+
+/// A text that is told, signed, with each answer: as it is at that moment.
+#[derive(Clone)]
+pub(super) struct Extra {
+    pub(super) name: String,
+    pub(super) text: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+impl fmt::Debug for Extra {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Extra").field(&self.name).finish()
+    }
+}
 
 impl Engine {
     /// The signed answer of a settled question; `None` while it waits.
@@ -18,7 +34,7 @@ impl Engine {
         if answer.decision == Decision::Granted && self.is_lapsed(answer.issued) {
             answer.decision = Decision::Expired;
             answer.extras = vec![("reason".to_owned(), Refusal::Lapsed.to_string())];
-            answer.extras.extend_from_slice(&self.0.settings.extras);
+            answer.extras.extend(self.extras());
             return Ok(Some(SignedAnswer::make(&answer, &self.0.signer).await?));
         }
         Ok(Some(self.signed(&answer).await?))
@@ -27,8 +43,12 @@ impl Engine {
     /// What the record says, and what is told with every answer.
     fn settled(&self, record: &ChallengeRecord) -> Option<Answer> {
         let mut answer = record.answer(self.0.settings.grant_life)?;
-        answer.extras.extend_from_slice(&self.0.settings.extras);
+        answer.extras.extend(self.extras());
         Some(answer)
+    }
+
+    fn extras(&self) -> impl Iterator<Item = (String, String)> {
+        self.0.settings.extras.iter().map(|extra| (extra.name.clone(), (extra.text)()))
     }
 
     /// Signs what a settled record says, once: the vote, the waiting request and every later one are told the same bytes.
@@ -68,6 +88,8 @@ impl Engine {
                     return Err(EngineError::NotFound);
                 };
                 let signed = self.signed(&answer).await?;
+                // What was signed first counts, with what was told then.
+                let answer = Answer::decode(&signed.bytes).map_or(answer, |(_, signed)| signed);
                 return Ok(Verdict::Granted(Grant::proven(answer, signed)));
             }
             Settled::Denied { by, reason } => Refusal::Denied { by: by.clone(), reason: reason.clone() },

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::answer::Extra;
 use super::caps::Caps;
 use super::fitness::Fitness;
 use super::live::Live;
@@ -188,8 +189,15 @@ impl EngineBuilder {
 
     /// A text that is told, signed, with every answer, as what the asking side is to keep to.
     #[must_use]
-    pub fn answer_extra(mut self, name: &str, text: impl Into<String>) -> Self {
-        self.settings.extras.push((name.to_owned(), text.into()));
+    pub fn answer_extra(self, name: &str, text: impl Into<String>) -> Self {
+        let text = text.into();
+        self.answer_extra_with(name, move || text.clone())
+    }
+
+    /// The same for a text that may change: it is asked for when an answer is made.
+    #[must_use]
+    pub fn answer_extra_with(mut self, name: &str, text: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        self.settings.extras.push(Extra { name: name.to_owned(), text: Arc::new(text) });
         self
     }
 

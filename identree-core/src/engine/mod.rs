@@ -76,7 +76,7 @@ struct Settings {
     retention: Duration,
     caps: Caps,
     /// Told, signed, with every answer.
-    extras: Vec<(String, String)>,
+    extras: Vec<answer::Extra>,
 }
 
 impl fmt::Debug for Engine {
