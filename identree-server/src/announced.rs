@@ -9,6 +9,8 @@ use identree_core::grant::{KeyStatement, PublicKey, SignedStatement, Trust, Trus
 use identree_core::time::Clock;
 use identree_core::wire::settings::ClientSettings;
 
+use crate::versioned::Followed;
+
 /// The file of statements about decision keys, in the data directory. Nothing in it is secret.
 pub const FILE_NAME: &str = "decision.keys";
 
@@ -40,7 +42,7 @@ pub enum AnnouncedError {
 pub struct Announced {
     key: PublicKey,
     root: Option<PublicKey>,
-    settings: ClientSettings,
+    followed: Option<Followed>,
     file: Option<PathBuf>,
     statements: Arc<ArcSwap<Vec<SignedStatement>>>,
 }
@@ -48,23 +50,23 @@ pub struct Announced {
 impl Announced {
     /// One key, and nothing that changes.
     pub fn fixed(key: PublicKey) -> Self {
-        let settings = ClientSettings::default();
-        Self { key, root: None, settings, file: None, statements: Arc::default() }
+        Self { key, root: None, followed: None, file: None, statements: Arc::default() }
     }
 
     /// With what stands in the data directory.
     ///
     /// # Errors
     /// [`AnnouncedError`] if it cannot be used.
-    pub fn load(
-        data_dir: &Path,
-        key: PublicKey,
-        root: Option<PublicKey>,
-        settings: ClientSettings,
-    ) -> Result<Self, AnnouncedError> {
+    pub fn load(data_dir: &Path, key: PublicKey, root: Option<PublicKey>) -> Result<Self, AnnouncedError> {
         let file = data_dir.join(FILE_NAME);
         let statements = Arc::new(ArcSwap::from_pointee(read(&file)?));
-        Ok(Self { key, root, settings, file: Some(file), statements })
+        Ok(Self { key, root, followed: None, file: Some(file), statements })
+    }
+
+    /// The same, with the settings of hosts that are in force at each moment.
+    #[must_use]
+    pub fn following(self, followed: Followed) -> Self {
+        Self { followed: Some(followed), ..self }
     }
 
     /// All statements about decision keys, oldest first.
@@ -83,8 +85,8 @@ impl Announced {
     }
 
     /// What the server asks of its hosts.
-    pub const fn settings(&self) -> ClientSettings {
-        self.settings
+    pub fn settings(&self) -> ClientSettings {
+        self.followed.as_ref().map(Followed::client).unwrap_or_default()
     }
 
     /// Looks for new statements, now and then. Ends when the future is dropped.

@@ -9,7 +9,6 @@ use axum::Router;
 use identree_core::Engine;
 use identree_core::engine::EngineBuilder;
 use identree_core::grant::Signer as _;
-use identree_core::policy::{PolicyFileError, RuleSet};
 use identree_core::rng::{DrawnAhead, Entropy, OsEntropy};
 use identree_core::store::{Store, StoreError};
 use identree_core::time::{Clock, SteadyClock, SystemClock};
@@ -42,6 +41,7 @@ use crate::refusals::Refusals;
 use crate::router::{Rooms, router};
 use crate::session::Sessions;
 use crate::telemetry::{CountedStore, Telemetry};
+use crate::versioned::{FileError, Followed, Own};
 use crate::web::Web;
 use crate::web::events::Events;
 
@@ -78,17 +78,9 @@ pub enum BootError {
     /// What hosts are told of decision keys cannot be used.
     #[error(transparent)]
     Announced(#[from] AnnouncedError),
-    /// The policy file cannot be read.
-    #[error("policy file {path}: {source}; create it, or unset IDENTREE_APPROVAL_POLICIES_FILE", path = .path.display())]
-    PolicyFile {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The policy file is wrong.
+    /// A file of settings, or what is stored of them, cannot be used.
     #[error(transparent)]
-    Policy(#[from] PolicyFileError),
+    Setting(#[from] FileError),
     /// The provider's settings are unusable.
     #[error(transparent)]
     Provider(#[from] ProviderError),
@@ -105,6 +97,7 @@ pub enum BootError {
 pub struct Server {
     engine: Engine,
     hosts: Hosts,
+    followed: Followed,
     announced: Announced,
     provider: Arc<Provider>,
     router: Router,
@@ -180,12 +173,14 @@ impl Server {
         let parts = Parts { store: Arc::clone(&store), clock: Arc::clone(&clock), entropy: Arc::clone(&entropy) };
         let people = Arc::new(People::load(parts.clone()).await?);
         let hosts = Hosts::load(parts.clone(), settings.master.clone()).await?;
-        let announced =
-            Announced::load(&settings.data_dir, signer.public_key(), settings.decision_root, settings.client)?;
+        let followed = Followed::begin(parts.clone(), own(&settings), &hosts).await?;
+        let announced = Announced::load(&settings.data_dir, signer.public_key(), settings.decision_root)?
+            .following(followed.clone());
+        let told = followed.clone();
         let list = settings.external_url.to_string();
         let builder = Engine::builder()
             .store(store)
-            .policy(policy(&settings)?)
+            .policy(followed.policies())
             .directory(Arc::clone(&people))
             .signer(signer)
             .clock(Arc::clone(&clock))
@@ -193,7 +188,7 @@ impl Server {
             .admin_groups(settings.admin_groups.clone())
             .question_life(settings.question_life)
             .caps(settings.caps)
-            .answer_extra(EXTRA, settings.client.to_string())
+            .answer_extra_with(EXTRA, move || told.client().to_string())
             .page_url(move |_| list.clone());
         let engine = extend(builder).build().await?;
         let external_url = Arc::new(settings.external_url.clone());
@@ -245,14 +240,20 @@ impl Server {
                 people,
             },
             web: Web { engine: engine.clone(), provider: Arc::clone(&provider), events, hosts: hosts.clone() },
-            health: Health { engine: engine.clone(), provider: Arc::clone(&provider), hosts: hosts.clone(), insecure },
+            health: Health {
+                engine: engine.clone(),
+                provider: Arc::clone(&provider),
+                hosts: hosts.clone(),
+                insecure,
+                followed: Some(followed.clone()),
+            },
             csrf: Csrf { origins: Arc::new([external_url.origin().ascii_serialization()]), clock },
             headers: SecurityHeaders { https },
             client_ip: ClientIpLayer { proxies: settings.trusted_proxies.clone() },
             metrics,
         });
         let (plain, tls) = (plain.map(|one| one.behind(door.clone())), tls.map(|one| one.behind(door)));
-        Ok(Self { engine, hosts, announced, provider, router, telemetry, refusals, plain, tls, _lock: None })
+        Ok(Self { engine, hosts, followed, announced, provider, router, telemetry, refusals, plain, tls, _lock: None })
     }
 
     /// The engine.
@@ -263,6 +264,11 @@ impl Server {
     /// The host registry.
     pub const fn hosts(&self) -> &Hosts {
         &self.hosts
+    }
+
+    /// The settings that it follows.
+    pub const fn followed(&self) -> &Followed {
+        &self.followed
     }
 
     /// The addresses really bound: plain, TLS.
@@ -282,6 +288,8 @@ impl Server {
         let (hosts, provider, clock) = (self.hosts.clone(), self.provider, Arc::clone(self.engine.clock()));
         let engine = self.engine.clone();
         background.spawn(async move { hosts.follow(&engine).await });
+        let followed = self.followed;
+        background.spawn(async move { followed.follow().await });
         let (folding, telling, announced) = (Arc::clone(&clock), Arc::clone(&clock), self.announced);
         let heartbeats = self.hosts.heartbeats();
         background.spawn(async move { heartbeats.follow().await });
@@ -342,10 +350,17 @@ async fn find_provider(provider: &Provider, clock: &dyn Clock) {
 /// # Errors
 /// [`BootError`] if data directory or database cannot be used.
 pub async fn open_hosts(settings: &HostSettings) -> Result<Hosts, BootError> {
+    Ok(Hosts::load(open_parts(settings).await?, settings.master.clone()).await?)
+}
+
+/// Opens the database for a verb, beside a running server or without one.
+///
+/// # Errors
+/// [`BootError`] if data directory or database cannot be used.
+pub async fn open_parts(settings: &HostSettings) -> Result<Parts, BootError> {
     check_dir(&settings.data_dir)?;
     let store = database::open(&settings.database).await?;
-    let parts = Parts { store, clock: Arc::new(SystemClock), entropy: Arc::new(OsEntropy) };
-    Ok(Hosts::load(parts, settings.master.clone()).await?)
+    Ok(Parts { store, clock: Arc::new(SystemClock), entropy: Arc::new(OsEntropy) })
 }
 
 fn check_dir(path: &Path) -> Result<(), BootError> {
@@ -354,24 +369,15 @@ fn check_dir(path: &Path) -> Result<(), BootError> {
     if found.is_dir() { Ok(()) } else { Err(error(std::io::ErrorKind::NotADirectory.into())) }
 }
 
-fn policy(settings: &Settings) -> Result<RuleSet, BootError> {
-    let path = &settings.policies;
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !settings.policies_named => {
-            tracing::info!(
-                "no policy file {}: people approve their own questions, administrators everybody's",
-                path.display()
-            );
-            return Ok(RuleSet::permissive());
-        }
-        Err(source) => return Err(BootError::PolicyFile { path: path.clone(), source }),
-    };
-    let rules = RuleSet::load(path, &text)?;
-    for notice in rules.notices() {
-        tracing::warn!("{}: {notice}", path.display());
+/// What this server has of its own beside what is stored for all.
+fn own(settings: &Settings) -> Own {
+    Own {
+        data_dir: settings.data_dir.clone(),
+        policies: settings.policies.clone(),
+        policies_named: settings.policies_named,
+        hosts: settings.hosts_file.clone(),
+        client: settings.client,
     }
-    Ok(rules)
 }
 
 async fn listeners(settings: &Settings) -> Result<(Option<Listener>, Option<Listener>), ListenError> {

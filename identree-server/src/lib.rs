@@ -28,4 +28,5 @@ pub mod router;
 pub mod routes;
 pub mod session;
 pub mod telemetry;
+pub mod versioned;
 pub mod web;

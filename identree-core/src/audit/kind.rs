@@ -105,17 +105,23 @@ kinds! {
     SessionEnded = "session_ended", "A browser's session ended otherwise than by signing out.",
         subject "whose", target "", actor "who ended it, where somebody did", ["address", "request", "why"];
     HostAdded = "host_added", "A host was registered.",
-        subject "", target "the host", actor "who did it", ["address", "expires", "generation", "request", "token"];
+        subject "", target "the host", actor "who did it",
+        ["address", "after", "before", "expires", "generation", "request", "token"];
     HostRemoved = "host_removed", "A host was removed.",
-        subject "", target "the host", actor "who did it", ["address", "generation", "request"];
+        subject "", target "the host", actor "who did it",
+        ["address", "after", "before", "generation", "request"];
     HostSecretRotated = "host_secret_rotated", "A host was given a new secret.",
-        subject "", target "the host", actor "who did it", ["address", "generation", "request"];
+        subject "", target "the host", actor "who did it",
+        ["address", "after", "before", "generation", "request"];
     HostInvited = "host_invited", "A token was given out by which a host may make a new key known.",
-        subject "", target "the host", actor "who did it", ["address", "expires", "generation", "request", "token"];
+        subject "", target "the host", actor "who did it",
+        ["address", "after", "before", "expires", "generation", "request", "token"];
     HostEnrolled = "host_enrolled", "A host made its own key known under its token.",
-        subject "", target "the host", actor "", ["address", "generation", "key", "request", "token"];
+        subject "", target "the host", actor "",
+        ["address", "after", "before", "generation", "key", "request", "token"];
     HostKeyReplaced = "host_key_replaced", "A host replaced its own key.",
-        subject "", target "the host", actor "", ["address", "generation", "key", "request"];
+        subject "", target "the host", actor "",
+        ["address", "after", "before", "generation", "key", "request"];
     EnrolmentRefused = "enrolment_refused", "An enrolment was refused. Those alike within a minute are one event.",
         subject "", target "the host that was named", actor "", ["address", "count", "request", "since", "token", "why"];
     HostStatusChanged = "host_status_changed", "A host reported that it stands otherwise than before.",
@@ -138,10 +144,10 @@ kinds! {
         subject "", target "", actor "who did it", ["epoch", "key"];
     PolicyChanged = "policy_changed", "The rules were changed.",
         subject "", target "", actor "who did it",
-        ["address", "after", "before", "request", "revision", "what"];
+        ["address", "after", "before", "digest", "request", "revision", "what"];
     ConfigChanged = "config_changed", "A setting that is kept in the database was changed.",
         subject "", target "what it is about, where that is a host", actor "who did it",
-        ["address", "after", "before", "request", "revision", "what"];
+        ["address", "after", "before", "digest", "request", "revision", "what"];
     PersonErased = "person_erased", "What the log knew of a person was erased; of whom is not said.",
         subject "", target "", actor "who did it", [];
     ServerStarted = "server_started", "A server began to serve.",
@@ -172,6 +178,7 @@ pub const DETAILS: &[(&str, &str)] = &[
     ("channel", "Which channel."),
     ("config", "SHA-256 of the settings in force, secrets left out."),
     ("count", "How many times; of events that are one, since `since`."),
+    ("digest", "The SHA-256 of what is in force now."),
     ("epoch", "Which announcement of decision keys it is, counted up."),
     ("error", "What went wrong, in the other side's words."),
     ("expires", "Until when the token is good."),

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::hosts::Hosts;
 use crate::login::Provider;
+use crate::versioned::Followed;
 
 /// What the health answers look at.
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ pub struct Health {
     pub provider: Arc<Provider>,
     /// The hosts.
     pub hosts: Hosts,
+    /// The settings that are kept in the database.
+    pub followed: Option<Followed>,
     /// Every check that the configuration has switched off, by name.
     pub insecure: Arc<[String]>,
 }
@@ -51,7 +54,8 @@ async fn report(State(health): State<Health>) -> impl IntoResponse {
     let database = health.engine.store().probe().await.is_ok();
     let oidc = health.provider.is_known();
     let clock = health.engine.clock_off().is_none();
-    let (code, status) = match (database && clock, oidc) {
+    let config = health.followed.as_ref().map(|followed| followed.refused().is_empty());
+    let (code, status) = match (database && clock, oidc && config.unwrap_or(true)) {
         (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "unhealthy"),
         (true, false) => (StatusCode::OK, "degraded"),
         (true, true) => (StatusCode::OK, "ok"),
@@ -61,6 +65,9 @@ async fn report(State(health): State<Health>) -> impl IntoResponse {
         "status": status,
         "checks": { "database": word(database, "unhealthy"), "clock": word(clock, "unhealthy"), "oidc": word(oidc, "degraded") },
     });
+    if let Some(config) = config {
+        body["checks"]["config"] = word(config, "degraded").into();
+    }
     // Named for the operator, and no more: how many and which, `identree list-hosts` tells.
     if health.hosts.any_secret() {
         body["host_secrets"] = Value::from(true);

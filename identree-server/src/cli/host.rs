@@ -9,7 +9,6 @@ use identree_core::grant::Signer as _;
 use identree_core::id::{HostName, UserName};
 use identree_core::rng::OsEntropy;
 use identree_core::text::visible;
-use identree_core::wire::settings::ClientSettings;
 
 use super::Done;
 use crate::announced::Announced;
@@ -130,8 +129,7 @@ fn print(settings: &HostSettings, name: &HostName, given: Given) -> Done {
     let key = decision_key::load_or_make(&settings.data_dir, &OsEntropy)?.public_key();
     match given {
         Given::Secret(secret, true) => {
-            let trust =
-                Announced::load(&settings.data_dir, key, settings.decision_root, ClientSettings::default())?.trust();
+            let trust = Announced::load(&settings.data_dir, key, settings.decision_root)?.trust();
             let keys = trust.keys.iter().map(|trusted| trusted.key).collect::<Vec<_>>();
             print!("{}", client_conf::text(&settings.server_url, name, &secret, &keys, None));
             if let Some(root) = settings.decision_root {

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "sqlite")]
 mod backup;
+mod config;
 mod decision;
 #[cfg(feature = "dev-idp")]
 mod dev;
@@ -15,6 +16,7 @@ use clap::{Parser, Subcommand};
 
 #[cfg(feature = "sqlite")]
 use self::backup::BackupVerb;
+use self::config::ConfigVerb;
 use self::host::HostVerb;
 
 /// Approve sudo on your phone: the identree server.
@@ -41,6 +43,9 @@ enum Verb {
     },
     /// Make a new key to sign answers with; the old one introduces it to the hosts.
     RotateDecisionKey(decision::RotateArgs),
+    /// Look at and change what is kept in the database for all servers: policies, client settings, hosts, sudo rules.
+    #[command(subcommand)]
+    Config(ConfigVerb),
     #[command(flatten)]
     Host(HostVerb),
     #[cfg(feature = "sqlite")]
@@ -62,6 +67,7 @@ pub fn run() -> ExitCode {
         #[cfg(not(feature = "dev-idp"))]
         Verb::Dev { .. } => Err(WITHOUT_DEV.into()),
         Verb::RotateDecisionKey(arguments) => runtime.block_on(decision::run(arguments)),
+        Verb::Config(verb) => runtime.block_on(config::run(verb)),
         Verb::Host(verb) => runtime.block_on(host::run(verb)),
         #[cfg(feature = "sqlite")]
         Verb::Backup(verb) => runtime.block_on(backup::run(verb)),

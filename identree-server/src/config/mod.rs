@@ -81,6 +81,8 @@ pub struct Settings {
     pub policies: PathBuf,
     /// Whether that path was written by the operator: then the file must be there.
     pub policies_named: bool,
+    /// `IDENTREE_HOST_REGISTRY_FILE`.
+    pub hosts_file: Option<PathBuf>,
     /// `IDENTREE_DATA_DIR`.
     pub data_dir: PathBuf,
     /// `IDENTREE_DATABASE_DRIVER`, `…_DSN` and `…_MAX_OPEN_CONNS`.
@@ -220,6 +222,7 @@ impl Reader<'_> {
             question_life: question_life?,
             caps: caps?,
             admin_groups,
+            hosts_file: self.text("IDENTREE_HOST_REGISTRY_FILE").map(PathBuf::from),
             policies_named: policies.is_some(),
             policies: policies.unwrap_or_else(|| data_dir.join("approval-policies.json")),
             database: database?,

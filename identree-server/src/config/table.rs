@@ -170,7 +170,7 @@ pub const TABLE: &[Entry] = &[
         "admin.approval_policies_file",
         Path,
         "",
-        "Policies, JSON or TOML by the name's ending; approval-policies.json in the data directory unless set.",
+        "Policies, JSON or TOML by the name's ending, taken over at the start and whenever the file is edited; approval-policies.json in the data directory unless set.",
     ),
     used("IDENTREE_MAX_PENDING", "auth.max_pending", Number, "10000", "How many questions may wait in all."),
     used(
@@ -229,7 +229,13 @@ pub const TABLE: &[Entry] = &[
         "trace, debug, info, warn or error, or a filter such as info,identree_server=debug; RUST_LOG counts when it is not set.",
     ),
     used("IDENTREE_LOG_FORMAT", "", Text, "text", "text, or json: one object per line."),
-    later("IDENTREE_HOST_REGISTRY_FILE", "misc.host_registry_file", Path),
+    used(
+        "IDENTREE_HOST_REGISTRY_FILE",
+        "misc.host_registry_file",
+        Path,
+        "",
+        "A file of hosts, as `identree config export hosts` writes it, that is taken over at the start and whenever it is edited.",
+    ),
     later("IDENTREE_DEFAULT_PAGE_SIZE", "misc.default_page_size", Number),
     later("IDENTREE_SESSION_STATE_FILE", "misc.session_state_file", Path),
     // Directory.

@@ -5,7 +5,9 @@
 //! within a second.
 
 mod enrol;
+pub mod file;
 mod forget;
+mod import;
 mod prove;
 
 use std::collections::HashMap;
@@ -19,10 +21,12 @@ use identree_core::credential::{HostSecret, HostVerifier, MasterSecret};
 use identree_core::grant::PublicKey;
 use identree_core::id::{HostName, Target, TokenId, UserName};
 use identree_core::store::{Batch, Change, Collection, DocumentKey, Page, Put, StoreError};
+use identree_core::text::visible;
 use identree_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use self::enrol::{EnrolRefusal, Revoke};
+pub use self::import::{Act, HostsImport, Others, Step};
 use self::prove::Nobody;
 use crate::heartbeats::Heartbeats;
 use crate::parts::Parts;
@@ -82,6 +86,24 @@ pub enum HostCredential {
     },
     /// Nothing yet, or nothing any more: it has to enrol.
     Awaited,
+}
+
+impl Host {
+    /// Who may ask on it and what it proves itself with, in one line.
+    pub fn summary(&self) -> String {
+        let users = self.users.as_ref().map_or_else(|| "*".to_owned(), |users| names(users));
+        let group = self.group.as_ref().map(|group| format!(" group={}", visible(group))).unwrap_or_default();
+        let key = match &self.credential {
+            HostCredential::Key { public, .. } => format!(" key={public}"),
+            HostCredential::Secret | HostCredential::Awaited => String::new(),
+        };
+        let (credential, generation) = (self.credential.as_str(), self.generation);
+        format!("users={users}{group} credential={credential}{key} generation={generation}")
+    }
+}
+
+fn names(users: &[UserName]) -> String {
+    users.iter().map(UserName::as_str).collect::<Vec<_>>().join(",")
 }
 
 impl HostCredential {
@@ -397,12 +419,25 @@ impl Hosts {
         event: AuditEvent,
     ) -> Result<(), StoreError> {
         let bytes = serde_json::to_vec(host).map_err(corrupt)?;
+        // If it is not the state of the revision that is expected, nothing is written.
+        let (_, before) = self.stored(name).await?;
+        let event = told(event, before.as_ref(), host);
         let change = Change::Document { key: key(name), expect, put: Some(Put { bytes, expires_at: None }) };
         let put = Some(Put { bytes: Vec::new(), expires_at: None });
         let counted = Change::Document { key: counter(), expect: self.changes().await?, put };
         self.parts.store.commit(Batch::of(change, event).and(counted, None)).await?;
         self.refresh().await
     }
+}
+
+/// The event with how the host stood before and stands now, as far as it was and is registered.
+fn told(mut event: AuditEvent, before: Option<&Host>, after: &Host) -> AuditEvent {
+    for (detail, host) in [("before", before), ("after", Some(after))] {
+        if let Some(host) = host.filter(|host| host.removed_at.is_none()) {
+            event = event.with(detail, host.summary());
+        }
+    }
+    event
 }
 
 fn counter() -> DocumentKey {

@@ -79,6 +79,11 @@ pub const VOTE_REFUSALS: &[&str] = &[
     "other",
 ];
 
+/// Settings that are kept in the database and followed by every server.
+const FOLLOWED: &[&str] = &["policies", "client"];
+/// And what is taken over from a file.
+const TAKEN_OVER: &[&str] = &["policies", "client", "hosts"];
+
 /// What stops a request, and what a question.
 const LIMITS: &[&str] = &[
     "host_rate",
@@ -128,6 +133,16 @@ pub const CATALOGUE: &[Metric] = &[
     gauge("identree_open_connections", &[], "Connections to the listeners."),
     gauge("identree_event_streams", &[], "Open event streams of pages."),
     gauge("identree_registered_hosts", &[], "Registered hosts."),
+    gauge(
+        "identree_config_version",
+        &[label("setting", FOLLOWED)],
+        "The version in force of each setting that is kept in the database; 0 before there is one.",
+    ),
+    gauge(
+        "identree_config_refused",
+        &[label("setting", TAKEN_OVER)],
+        "1 while a file or a version of the setting cannot be used and the last good one stays in force.",
+    ),
     // Ways in.
     counter(
         "identree_auth_failures_total",

@@ -24,6 +24,7 @@ mod metrics;
 mod pages;
 mod postgres;
 mod process;
+mod settings;
 mod sign_in;
 mod smuggling;
 mod unit;
@@ -207,7 +208,13 @@ impl Rig {
                 people: Arc::clone(&people),
             },
             web: Web { engine: engine.clone(), provider: Arc::clone(&provider), events, hosts: hosts.clone() },
-            health: Health { engine: engine.clone(), provider, hosts: hosts.clone(), insecure: Arc::new([]) },
+            health: Health {
+                engine: engine.clone(),
+                provider,
+                hosts: hosts.clone(),
+                followed: None,
+                insecure: Arc::new([]),
+            },
             csrf: Csrf { origins: Arc::new([ORIGIN.to_owned()]), clock: Arc::clone(&parts.clock) },
             headers: SecurityHeaders { https: false },
             client_ip: ClientIpLayer { proxies: TrustedProxies::parse([PROXY]).unwrap() },

@@ -158,6 +158,7 @@ fn settings(place: &Place, certificates: &Certificates, ports: Ports, secret: &s
         caps: Caps::default(),
         admin_groups: vec![GroupName::parse(Persona::ADMIN_GROUP)?],
         policies: place.path("approval-policies.json"),
+        hosts_file: None,
         policies_named: false,
         data_dir: place.dir().to_owned(),
         database: Database::Sqlite(place.path("identree.db")),
