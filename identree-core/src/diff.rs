@@ -150,6 +150,20 @@ mod tests {
         assert!(unified(Path::new("/x"), Some(b""), Some(b"\x1b[2J\n")).contains("+\\"), "nothing hidden");
     }
 
+    proptest::proptest! {
+        #[test]
+        fn what_went_and_came_makes_the_one_of_the_other(old in "([ab]\n){0,12}", new in "([ab]\n){0,12}") {
+            let (went, came) = changed(&old, &new);
+            let went: Vec<_> = went.iter().map(|(number, _)| number - 1).collect();
+            let mut kept = old.lines().enumerate().filter(|(at, _)| !went.contains(at)).map(|(_, line)| line);
+            let made: Vec<_> = (1..=new.lines().count())
+                .filter_map(|number| came.iter().find(|(at, _)| *at == number).map(|(_, line)| *line).or_else(|| kept.next()))
+                .collect();
+            proptest::prop_assert_eq!(made, new.lines().collect::<Vec<_>>());
+            proptest::prop_assert_eq!(kept.next(), None);
+        }
+    }
+
     #[test]
     fn what_went_and_came_has_its_line_numbers() {
         let (went, came) = changed("a\nb\nc\nd\n", "a\nB\nc\nd\ne\n");

@@ -2,14 +2,17 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use identree_core::credential::HostSecret;
 use identree_core::wire::v1::{CHALLENGES, Reply, Status};
 use identree_evidence::peer::Cluster;
 use identree_evidence::{Kind, secret as note};
 
-use crate::process::{Running, identree, send, started, until};
+use crate::process::{Running, exchange, identree, send, started, until};
 use crate::question;
+
+const TOKEN: &str = "the-token-of-the-scraper-of-two-servers";
 
 fn over(dsn: &str, data: &Path) -> Command {
     let mut command = identree(data);
@@ -53,6 +56,46 @@ fn two_servers_over_one_database_are_one() {
     let second = serve(&dsn, other.path());
     let body = until(200, || send(&second.address, &secret, "GET", &target, ""));
     assert_eq!(seen(&body), (Status::Pending, opened.user_code));
+}
+
+/// Rules that are imported beside two servers are those of both, at once.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "how long real processes take is what is measured")]
+fn a_setting_that_is_changed_reaches_every_server_within_a_second() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let dsn = cluster.schema();
+    let data = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let start = |data: &Path| {
+        note(Kind::Metrics, TOKEN);
+        let mut command = over(&dsn, data);
+        command.env("IDENTREE_METRICS_TOKEN", TOKEN);
+        started(command, data)
+    };
+    let first = start(data[0].path());
+    std::fs::copy(data[0].path().join("decision.key"), data[1].path().join("decision.key")).unwrap();
+    let servers = [first, start(data[1].path())];
+    let file = data[0].path().join("rules.toml");
+    for version in 1..=3 {
+        std::fs::write(&file, format!("[[policies]]\nname = \"default\"\nmin_approvals = {version}\n")).unwrap();
+        let mut import = over(&dsn, data[1].path());
+        let output = import.args(["config", "import", "policies"]).arg(&file).output().unwrap();
+        identree_evidence::output("config", &output);
+        assert!(output.status.success());
+        let told = Instant::now();
+        let line = format!("identree_config_version{{setting=\"policies\"}} {version}");
+        for server in &servers {
+            until(1, || {
+                let head = format!("GET /metrics HTTP/1.1\r\nAuthorization: Bearer {TOKEN}");
+                let (_, body) = exchange(&server.address, &head, "");
+                (u16::from(body.lines().any(|one| one == line)), body)
+            });
+        }
+        println!(
+            "version {version} was in force on both servers {} ms after it was imported",
+            told.elapsed().as_millis()
+        );
+        assert!(told.elapsed() < Duration::from_secs(4), "a second, and what a busy machine adds");
+    }
 }
 
 #[test]

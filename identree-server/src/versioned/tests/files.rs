@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use identree_core::id::{ChallengeKind, HostName, Target};
 use identree_core::policy::{Outcome, Policy as _, PolicyInput};
+use identree_core::testkit::shared::Shared;
 use identree_core::time::Clock as _;
 use identree_core::wire::settings::ClientSettings;
 
@@ -45,9 +46,12 @@ impl Replica {
     }
 
     async fn begin(&self, own: Own) -> Result<Followed, FileError> {
+        Followed::begin(self.parts.clone(), own, &self.registry().await).await
+    }
+
+    async fn registry(&self) -> Hosts {
         let master = identree_core::credential::MasterSecret::parse(&"m".repeat(32)).unwrap();
-        let hosts = Hosts::load(self.parts.clone(), master).await.unwrap();
-        Followed::begin(self.parts.clone(), own, &hosts).await
+        Hosts::load(self.parts.clone(), master).await.unwrap()
     }
 }
 
@@ -264,4 +268,74 @@ async fn a_servers_own_environment_stands_before_what_is_stored() {
     let stored = followed.live_client().now();
     assert_eq!(super::super::client::differing(&own.client, &stored.value), ["IDENTREE_CLIENT_TIMEOUT"]);
     assert!(super::super::client::differing(&stored.value, &stored.value).is_empty());
+}
+
+#[tokio::test]
+async fn a_change_that_is_told_is_in_force_before_any_clock_moves() {
+    let clock = ManualClock::default();
+    let shared = Shared::new(clock.clone());
+    let entropy = |seed| Arc::new(SeededEntropy::new(seed));
+    let over =
+        |seed| Parts { store: Arc::new(shared.handle()), clock: Arc::new(clock.clone()), entropy: entropy(seed) };
+    let clock_now = clock.now();
+    let store = Arc::new(MemoryStore::new());
+    let replica = Replica { parts: over(1), ..Replica::over(&store) };
+    let followed = replica.start().await.unwrap();
+    let mut seen = followed.policies().live().changes();
+    let following = tokio::spawn({
+        let followed = followed.clone();
+        async move { followed.follow().await }
+    });
+    tokio::task::yield_now().await; // it listens now
+    let versions = Versions::new(over(2));
+    for (number, name) in [(1, "ann"), (2, "bob")] {
+        versions.change(policies(&rules(name))).await.unwrap();
+        seen.changed().await.unwrap();
+        assert_eq!((*seen.borrow_and_update(), version(&followed)), (number, number));
+    }
+    assert_eq!(clock.now(), clock_now);
+    following.abort();
+}
+
+#[tokio::test]
+async fn a_file_of_hosts_gives_and_takes_back_what_it_gave() {
+    let replica = Replica::over(&Arc::new(MemoryStore::new()));
+    let path = replica.data.path().join("hosts.json");
+    let own = Own {
+        data_dir: replica.data.path().to_owned(),
+        policies: replica.file(),
+        policies_named: false,
+        hosts: Some(path.clone()),
+        client: ClientSettings::default(),
+    };
+    let missing = replica.begin(own.clone()).await.unwrap_err().to_string();
+    assert!(
+        missing.starts_with("hosts file ") && missing.ends_with("or unset IDENTREE_HOST_REGISTRY_FILE"),
+        "{missing}"
+    );
+
+    let registry = replica.registry().await;
+    registry.add(&HostName::parse("by-hand").unwrap(), None, None, None).await.unwrap();
+    std::fs::write(&path, r#"{"web1": {"secret": "a secret of elsewhere"}, "web2": {"group": "edge"}}"#).unwrap();
+    let followed = replica.begin(own.clone()).await.unwrap();
+    let names = async || {
+        registry.refresh().await.unwrap();
+        registry.list().into_iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(names().await, "by-hand web1 web2");
+    let versions = Versions::new(replica.parts.clone());
+    assert!(!versions.in_force(Name::Hosts).await.unwrap().1.contains("elsewhere"), "its secret is kept nowhere");
+
+    // The same file again is no edit, whatever was done by hand meanwhile.
+    registry.remove(&HostName::parse("web2").unwrap(), None).await.unwrap();
+    replica.begin(own.clone()).await.unwrap();
+    settle(&followed).await;
+    assert_eq!(names().await, "by-hand web1");
+
+    std::fs::write(&path, r#"{"web3": {}}"#).unwrap();
+    settle(&followed).await;
+    assert_eq!(names().await, "by-hand web3");
+    std::fs::write(&path, r#"{"web3": {"users": []}}"#).unwrap();
+    settle(&followed).await;
+    assert_eq!((names().await.as_str(), followed.refused()), ("by-hand web3", vec![Name::Hosts]));
 }
