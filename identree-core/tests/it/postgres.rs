@@ -383,3 +383,30 @@ async fn a_database_that_does_not_answer_is_unavailable_soon_and_comes_back_by_i
         (store.challenge(fakes::question(2).id).await.unwrap().is_some(), store.unsealed(Page::first(10)).await);
     assert_eq!(events.unwrap().items.len(), if there { 4 } else { 3 });
 }
+
+#[tokio::test]
+async fn a_copy_of_pg_dump_goes_on_where_the_database_stood() {
+    let Some(cluster) = Cluster::shared() else { return };
+    cluster.admin("postgres", "CREATE DATABASE dumped OWNER identree");
+    cluster.admin("postgres", "CREATE DATABASE restored OWNER identree");
+    let [from, to] = ["dumped", "restored"].map(|database| cluster.address(database));
+    let store = connect(&from).await.unwrap();
+    store.commit(opened(1)).await.unwrap();
+    store.commit(opened(2).and(put("web-1", None), None)).await.unwrap();
+    let unsealed = store.unsealed(Page::first(10)).await.unwrap().items;
+    // As docs/operations.md says.
+    for (program, arguments) in [
+        ("pg_dump", vec!["--format=custom", "--file=identree.dump", &from]),
+        ("pg_restore", vec!["--exit-on-error", "--single-transaction", "--no-owner", "--dbname", &to, "identree.dump"]),
+    ] {
+        let done = cluster.program(program).args(arguments).output().unwrap();
+        assert!(done.status.success(), "{program}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+    let copy = connect(&to).await.unwrap();
+    assert_eq!(copy.unsealed(Page::first(10)).await.unwrap().items, unsealed);
+    assert_eq!(copy.challenge(fakes::question(2).id).await.unwrap().unwrap(), fakes::pending(2));
+    copy.commit(opened(3).and(put("web-2", None), None)).await.unwrap();
+    copy.commit(Batch::unrecorded(vec![put("web-1", Some(1))])).await.unwrap();
+    let later = copy.unsealed(Page::first(10)).await.unwrap().items;
+    assert!(later.len() == 3 && later[2].place > later[1].place, "{later:?}");
+}

@@ -5,9 +5,11 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use identree_core::credential::HostSecret;
+use identree_core::store::{ConnectError, PostgresOptions, PostgresStore, Store as _};
 use identree_core::wire::v1::{CHALLENGES, Reply, Status};
 use identree_evidence::peer::Cluster;
 use identree_evidence::{Kind, secret as note};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
 use crate::process::{Running, exchange, identree, send, started, until};
 use crate::question;
@@ -122,4 +124,54 @@ fn a_database_that_cannot_be_used_is_told_without_its_password() {
         cluster.sql(&foreign, "SELECT count(*) FROM pg_class WHERE relnamespace = current_schema()::regnamespace"),
         "1"
     );
+}
+
+/// A certificate for 127.0.0.1 alone, its key, and the authority that signed it.
+fn certificate() -> (String, String, String) {
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority_key = KeyPair::generate().unwrap();
+    let ca = authority.self_signed(&authority_key).unwrap().pem();
+    let (server, key) = (CertificateParams::new(["127.0.0.1".to_owned()]).unwrap(), KeyPair::generate().unwrap());
+    let certificate = server.signed_by(&key, &Issuer::new(authority, authority_key)).unwrap();
+    (certificate.pem(), key.serialize_pem(), ca)
+}
+
+#[tokio::test]
+async fn the_way_to_the_database_is_as_safe_as_its_address_says() {
+    let Some(cluster) = Cluster::start(&["fsync=off"]) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let (ours, others) = (dir.path().join("ca.pem"), dir.path().join("other.pem"));
+    let (certificate, key, ca) = certificate();
+    std::fs::write(&ours, ca).unwrap();
+    std::fs::write(&others, self::certificate().2).unwrap();
+    cluster.require_tls(&certificate, &key);
+    let (ours, others) = (ours.display(), others.display());
+    let dsn = cluster.schema();
+    let connect = async |more: String, host: &str| {
+        let dsn = format!("{dsn}&{more}").replace("127.0.0.1", host);
+        PostgresStore::connect(&dsn, PostgresOptions::default()).await
+    };
+    for (more, host) in [
+        (format!("sslmode=verify-full&sslrootcert={ours}"), "127.0.0.1"),
+        (format!("sslmode=verify-ca&sslrootcert={ours}"), "localhost"),
+        ("sslmode=require".to_owned(), "localhost"),
+    ] {
+        let store = connect(format!("{more}&application_name=tls"), host)
+            .await
+            .unwrap_or_else(|error| panic!("{more}: {error}"));
+        store.probe().await.unwrap();
+        let plain = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'tls' AND NOT ssl";
+        assert_eq!(cluster.admin("postgres", plain), "0", "{more}");
+    }
+    for (more, host, says) in [
+        (format!("sslmode=verify-full&sslrootcert={ours}"), "localhost", "not valid for name"),
+        (format!("sslmode=verify-full&sslrootcert={others}"), "127.0.0.1", "certificate"),
+        ("sslmode=verify-full".to_owned(), "127.0.0.1", "certificate"),
+        ("sslmode=disable".to_owned(), "127.0.0.1", "no encryption"),
+    ] {
+        let error = connect(more.clone(), host).await.unwrap_err();
+        let text = error.to_string();
+        assert!(matches!(error, ConnectError::Unavailable { .. }) && text.contains(says), "{more}: {text}");
+    }
 }

@@ -1,7 +1,8 @@
 //! PostgreSQL in a directory of its own, on a free port of the loopback interface, as an unprivileged user.
 
+use std::fs::Permissions;
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -163,6 +164,25 @@ impl Cluster {
         run_as(&mut command, self.user);
         command.current_dir(&self.directory).env("PGPASSWORD", &self.password).stdin(Stdio::null());
         command
+    }
+
+    /// Speaks TLS with this certificate (PEM) from now on, and nothing else over the network.
+    ///
+    /// # Panics
+    /// If it does not start anew.
+    pub fn require_tls(&self, certificate: &str, key: &str) {
+        let hba = "hostssl all all 127.0.0.1/32 scram-sha-256\n";
+        for (name, text) in [("server.crt", certificate), ("server.key", key), ("pg_hba.conf", hba)] {
+            let path = self.data().join(name);
+            std::fs::write(&path, text).expect("a file can be written");
+            std::fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("its mode can be set");
+            if let Some((user, group)) = self.user {
+                chown(&path, Some(user), Some(group)).expect("root gives a file away");
+            }
+        }
+        self.admin("postgres", "ALTER SYSTEM SET ssl = on");
+        self.down(Stop::Fast);
+        self.up();
     }
 
     /// Starts it again, on the same port.
