@@ -52,7 +52,7 @@ struct Entry {
     refusal: Refusal,
     /// Where it first came from.
     network: Option<IpAddr>,
-    /// In which order the sorts came.
+    /// Counted up over all: the last of its sort.
     number: u64,
     /// How many are not written.
     count: u64,
@@ -89,6 +89,7 @@ impl Table {
     /// Counts a refusal. True if something has to be written sooner than before.
     pub(super) fn note(&mut self, mut refusal: Refusal, now: Timestamp) -> bool {
         let mut key = Key::of(&refusal);
+        self.numbers += 1;
         if !self.alike.contains_key(&key) && self.names_too_many(&refusal) {
             refusal.target = None;
             key = Key::of(&refusal);
@@ -98,6 +99,7 @@ impl Table {
                 entry.since = now;
             }
             entry.count += 1;
+            entry.number = self.numbers;
             entry.refusal = refusal;
             return false;
         }
@@ -112,7 +114,6 @@ impl Table {
             return !known;
         }
         let network = network(&refusal);
-        self.numbers += 1;
         self.alike.insert(key, Entry { refusal, network, number: self.numbers, count: 1, since: now, due: now });
         true
     }
