@@ -34,6 +34,7 @@ use crate::layer::csrf::Csrf;
 use crate::layer::headers::SecurityHeaders;
 use crate::layer::host_auth::HostAuth;
 use crate::layer::rate_limit::RateLimits;
+use crate::life::Life;
 use crate::listen::{Admission, Limits, ListenError, Listener};
 use crate::login::{Login, People, Provider, ProviderError, ProviderSettings};
 use crate::parts::Parts;
@@ -103,6 +104,7 @@ pub struct Server {
     router: Router,
     telemetry: Option<Telemetry>,
     refusals: Refusals,
+    life: Life,
     plain: Option<Listener>,
     tls: Option<Listener>,
     _lock: Option<DataLock>,
@@ -203,7 +205,8 @@ impl Server {
         }
         let limits = RateLimits::new(&settings.rates, Arc::clone(&clock));
         let exempt = settings.trusted_proxies.and_loopback();
-        let door = Admission::new(Limits { exempt, ..Limits::default() }.within_descriptors());
+        let refusals = Refusals::new(parts.clone());
+        let door = Admission::recording(Limits { exempt, ..Limits::default() }.within_descriptors(), refusals.clone());
         let metrics = telemetry.zip(settings.metrics_token.as_ref()).map(|(telemetry, token)| Metrics {
             telemetry,
             token: MetricsToken::new(token),
@@ -215,7 +218,7 @@ impl Server {
         });
         let telemetry = metrics.as_ref().map(|metrics| metrics.telemetry.clone());
         let authorities = authorities(&settings, [plain.as_ref(), tls.as_ref()])?;
-        let refusals = Refusals::new(parts.clone());
+        let life = Life { parts: parts.clone(), replica: engine.replica().clone(), config: settings.digest.clone() };
         let router = router(Rooms {
             refusals: refusals.clone(),
             hosts: HostApi {
@@ -253,7 +256,21 @@ impl Server {
             metrics,
         });
         let (plain, tls) = (plain.map(|one| one.behind(door.clone())), tls.map(|one| one.behind(door)));
-        Ok(Self { engine, hosts, followed, announced, provider, router, telemetry, refusals, plain, tls, _lock: None })
+        life.started().await?;
+        Ok(Self {
+            engine,
+            hosts,
+            followed,
+            announced,
+            provider,
+            router,
+            telemetry,
+            refusals,
+            life,
+            plain,
+            tls,
+            _lock: None,
+        })
     }
 
     /// The engine.
@@ -313,6 +330,7 @@ impl Server {
         while serving.join_next().await.is_some() {}
         background.shutdown().await;
         self.refusals.finish().await;
+        self.life.stopped().await;
         self.engine.shutdown().await;
     }
 }

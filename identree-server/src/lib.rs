@@ -20,6 +20,7 @@ pub mod fuzzing;
 pub mod heartbeats;
 pub mod hosts;
 pub mod layer;
+mod life;
 pub mod listen;
 pub mod login;
 pub mod parts;

@@ -21,6 +21,8 @@ pub use self::lease::{Fence, LeaseName, Leases, ReplicaId};
 pub use self::log::{ALL_CHECKPOINTS, Bundle, Hash, Log, LogHead, ReaderName, Sealing, StoredCheckpoint, TILE, Tile};
 pub use self::memory::MemoryStore;
 pub use self::nudge::Nudge;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use self::sql::SCHEMA;
 #[cfg(feature = "postgres")]
 pub use self::sql::{ConnectError, PostgresOptions, PostgresStore};
 #[cfg(feature = "sqlite")]

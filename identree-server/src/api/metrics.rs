@@ -68,27 +68,24 @@ pub fn routes(metrics: Metrics) -> Router {
     Router::new().route("/metrics", get(scrape)).with_state(metrics)
 }
 
-async fn scrape(
-    State(metrics): State<Metrics>,
-    client: Option<Extension<ClientAddress>>,
-    headers: HeaderMap,
-) -> Response {
-    if !metrics.token.is_shown(&headers) {
-        if let Err(why) = metrics.limits.count_failure(client.map(|Extension(client)| client)) {
+async fn scrape(State(own): State<Metrics>, client: Option<Extension<ClientAddress>>, headers: HeaderMap) -> Response {
+    if !own.token.is_shown(&headers) {
+        if let Err(why) = own.limits.count_failure(client.map(|Extension(client)| client)) {
             return Problem::too_fast(why).into_response();
         }
         let how = [(header::WWW_AUTHENTICATE, "Bearer")];
         let mut response = (StatusCode::UNAUTHORIZED, how, "the bearer token was not accepted\n").into_response();
+        metrics::counter!("identree_auth_failures_total", "reason" => "metrics_token").increment(1);
         Refusal::new(EventKind::AuthenticationFailed, "metrics_token").leave(&mut response);
         return response;
     }
     let standing = Standing {
-        load: metrics.engine.load(),
-        connections: metrics.door.open(),
-        streams: metrics.events.streams(),
-        hosts: metrics.hosts.count(),
-        clock_off: metrics.engine.clock_off().map_or(Duration::ZERO, |off| off.by),
+        load: own.engine.load(),
+        connections: own.door.open(),
+        streams: own.events.streams(),
+        hosts: own.hosts.count(),
+        clock_off: own.engine.clock_off().map_or(Duration::ZERO, |off| off.by),
     };
     let told = [(header::CONTENT_TYPE, FORMAT), (header::CACHE_CONTROL, "no-store")];
-    (told, metrics.telemetry.render(standing)).into_response()
+    (told, own.telemetry.render(standing)).into_response()
 }

@@ -49,6 +49,8 @@ pub struct Settings {
     pub client_secret: Secret<String>,
     /// `IDENTREE_OIDC_INSECURE_SKIP_VERIFY`.
     pub insecure_skip_verify: bool,
+    /// The digest of everything that was set, secrets left out ([`Found::digest`]).
+    pub digest: String,
     /// `IDENTREE_LISTEN_ADDR`.
     pub listen: SocketAddr,
     /// `IDENTREE_TLS_LISTEN_ADDR`.
@@ -208,6 +210,7 @@ impl Reader<'_> {
             client_id: client_id?,
             client_secret: client_secret?,
             insecure_skip_verify,
+            digest: self.found.digest(),
             listen: listen?,
             tls_listen,
             tls_files,

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use identree_core::text::visible;
+use identree_core::canon::sha256;
+use identree_core::text::{hex, visible};
 
 use super::Problem;
 use super::table::{self, Kind, TABLE, TOML_FILE};
@@ -61,6 +62,22 @@ impl Found {
             .iter()
             .filter(|entry| entry.help.is_none() && self.values.contains_key(entry.name))
             .map(|entry| entry.name)
+    }
+
+    /// SHA-256 of every name that is set with its value, in the order of names: two servers that agree in it are configured
+    /// alike. Secrets are left out, and what stands before an `@` in a URL.
+    pub fn digest(&self) -> String {
+        let known =
+            self.values.iter().filter(|(name, _)| table::find(name).is_some_and(|entry| entry.kind != Kind::Secret));
+        let mut text = String::new();
+        for (name, (value, _)) in known {
+            let shown = match value.split_once("://") {
+                Some((scheme, rest)) => format!("{scheme}://{}", rest.rsplit_once('@').map_or(rest, |(_, rest)| rest)),
+                None => value.clone(),
+            };
+            text.extend([name, "=", &shown, "\n"]);
+        }
+        hex(&sha256(text.as_bytes()))
     }
 
     fn problem(&mut self, place: impl Into<String>, text: impl Into<String>) {

@@ -164,3 +164,15 @@ fn the_table_says_the_rates_and_caps_that_count() {
     let settings = files.settings().unwrap();
     assert_eq!((settings.rates.per_host, settings.caps.cool_down.pause), (None, Duration::ZERO));
 }
+
+#[test]
+fn the_digest_tells_configurations_apart_and_nothing_of_secrets() {
+    let digest = |pairs: &[(&str, &str)]| Files::new(pairs).settings().unwrap().digest;
+    let plain = digest(&[]);
+    assert_eq!(plain.len(), 64);
+    assert_eq!(digest(&[("IDENTREE_OIDC_CLIENT_SECRET", "another-s3cret-of-the-client")]), plain);
+    assert_ne!(digest(&[("IDENTREE_OIDC_CLIENT_ID", "another")]), plain);
+    let proxied = |url: &str| digest(&[("IDENTREE_INSTALL_URL", url)]);
+    assert_eq!(proxied("https://ann:pw@id.example"), proxied("https://id.example"));
+    assert_ne!(proxied("https://id.example"), plain);
+}

@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use identree_core::actor::Whence;
+
 use crate::layer::client_ip::{ClientAddress, TrustedProxies};
+use crate::refusals::{Refusal, Refusals};
 
 /// How long a client may take, and how many connections there may be.
 #[derive(Debug, Clone)]
@@ -72,6 +75,7 @@ struct Door {
     open: AtomicUsize,
     unproven: Mutex<HashMap<IpAddr, usize>>,
     told_full: AtomicBool,
+    refusals: Option<Refusals>,
 }
 
 /// Why a connection is not taken.
@@ -82,6 +86,11 @@ impl Admission {
     /// With these limits, and nobody inside.
     pub fn new(limits: Limits) -> Self {
         Self(Arc::new(Door { limits: Arc::new(limits), ..Door::default() }))
+    }
+
+    /// The same, and who is not let in is recorded.
+    pub fn recording(limits: Limits, refusals: Refusals) -> Self {
+        Self(Arc::new(Door { limits: Arc::new(limits), refusals: Some(refusals), ..Door::default() }))
     }
 
     pub(super) fn limits(&self) -> &Arc<Limits> {
@@ -102,7 +111,7 @@ impl Admission {
             if !door.told_full.swap(true, Ordering::Relaxed) {
                 tracing::warn!(connections = open, "no more connections are taken until some end");
             }
-            metrics::counter!("identree_rate_limit_rejections_total", "limit" => "connections").increment(1);
+            door.refuse("connections", peer);
             return Err(Full);
         }
         if open < door.limits.connections / 10 * 9 {
@@ -113,8 +122,7 @@ impl Admission {
             let mut unproven = door.unproven.lock().unwrap_or_else(PoisonError::into_inner);
             let count = unproven.entry(address).or_default();
             if *count >= door.limits.unproven_per_address {
-                metrics::counter!("identree_rate_limit_rejections_total", "limit" => "address_connections")
-                    .increment(1);
+                door.refuse("address_connections", peer);
                 return Err(Full);
             }
             *count += 1;
@@ -126,6 +134,16 @@ impl Admission {
             place.unproven = AtomicBool::new(true);
         }
         Ok(Standing(Arc::new(place)))
+    }
+}
+
+impl Door {
+    fn refuse(&self, limit: &'static str, peer: IpAddr) {
+        metrics::counter!("identree_rate_limit_rejections_total", "limit" => limit).increment(1);
+        if let Some(refusals) = &self.refusals {
+            let whence = Whence { address: Some(peer.to_canonical()), ..Whence::default() };
+            refusals.note(Refusal::limited(limit).from(whence));
+        }
     }
 }
 

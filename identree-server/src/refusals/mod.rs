@@ -133,7 +133,7 @@ impl Refusals {
                 () = self.0.wake.notified() => {}
                 () = async { clock.sleep_until(due.unwrap_or_default()).await }, if due.is_some() => {}
             }
-            while let Err(error) = self.write(Which::Due).await {
+            while let Err(error) = self.write_whole().await {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "what was refused could not be recorded yet; it goes on being counted"
@@ -161,6 +161,13 @@ impl Refusals {
         if let Err(why) = flushed {
             tracing::error!("the last refusals before the stop are not recorded: {why}");
         }
+    }
+
+    /// Writes what is due, to its end even if the follower goes away: a batch whose answer nobody heard would be written twice.
+    async fn write_whole(&self) -> Result<(), StoreError> {
+        let own = self.clone();
+        let written = tokio::spawn(async move { own.write(Which::Due).await });
+        written.await.unwrap_or(Ok(())) // Err: it panicked, or the process ends
     }
 
     async fn write(&self, which: Which) -> Result<(), StoreError> {

@@ -91,6 +91,7 @@ const LIMITS: &[&str] = &[
     "browser_rate",
     "address_rate",
     "failure_rate",
+    "enrolment_rate",
     "user",
     "host",
     "all",
@@ -146,8 +147,8 @@ pub const CATALOGUE: &[Metric] = &[
     // Ways in.
     counter(
         "identree_auth_failures_total",
-        &[label("reason", &["credential", "clock"])],
-        "Requests of hosts that were refused: their credential does not hold, or their clock is off.",
+        &[label("reason", &["credential", "clock", "enrolment", "metrics_token"])],
+        "Proofs that were refused: a host's credential, a host whose clock is off, an enrolment, a scraper's token.",
     ),
     counter(
         "identree_heartbeats_total",
@@ -157,7 +158,7 @@ pub const CATALOGUE: &[Metric] = &[
     counter(
         "identree_sign_ins_total",
         &[label("result", &["ok", "failed"])],
-        "Sign-ins that the identity provider answered.",
+        "Sign-ins that ended: with a session, or without.",
     ),
     histogram(
         "identree_oidc_exchange_duration_seconds",

@@ -53,7 +53,8 @@ enum Call {
 /// What a batch adds once it is committed.
 struct Tally {
     opened: u64,
-    events: Vec<(EventKind, Option<&'static str>)>,
+    /// Kind, why a vote did not count, and how many times it happened, where those alike are one event.
+    events: Vec<(EventKind, Option<&'static str>, u64)>,
     lasted: Vec<f64>,
 }
 
@@ -106,7 +107,7 @@ impl Meters {
 
     fn add(&self, tally: Tally) {
         self.created.increment(tally.opened);
-        for (kind, why) in tally.events {
+        for (kind, why, times) in tally.events {
             if let Some(at) = EventKind::ALL.iter().position(|known| *known == kind) {
                 self.events[at].increment(1);
             }
@@ -125,7 +126,7 @@ impl Meters {
                 }
                 _ => continue,
             };
-            counter.increment(1);
+            counter.increment(times);
         }
         for seconds in tally.lasted {
             self.lasted.record(seconds);
@@ -139,6 +140,10 @@ impl Tally {
             let why = event.details.get("why").filter(|_| event.kind == EventKind::VoteRefused);
             why.and_then(|why| VOTE_REFUSALS.iter().copied().find(|known| known == why))
         };
+        let times = |event: &AuditEvent| match event.kind {
+            EventKind::SignInFailed => event.details.get("count").and_then(|count| count.parse().ok()).unwrap_or(1),
+            _ => 1,
+        };
         let lasted = |change: &Change| match change {
             Change::Advance(record) => {
                 record.settled_at().map(|at| at.since(record.question().created_at).as_secs_f64())
@@ -147,7 +152,7 @@ impl Tally {
         };
         Self {
             opened: batch.changes().iter().filter(|change| matches!(change, Change::Open(_))).count() as u64,
-            events: batch.events().iter().map(|event| (event.kind, known(event))).collect(),
+            events: batch.events().iter().map(|event| (event.kind, known(event), times(event))).collect(),
             lasted: batch.changes().iter().filter_map(lasted).collect(),
         }
     }

@@ -5,15 +5,18 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{Request, header};
 use identree_core::audit::EventKind;
-use identree_core::credential::HostKey;
+use identree_core::credential::{HostKey, HostSecret};
 use identree_core::enrol::{EnrolRequest, KeyRequest};
 use identree_core::id::{HostName, Nonce};
+use identree_core::testkit::journal::{recorded, undeclared};
 use identree_core::time::Clock as _;
 use identree_core::wire::heartbeat::PATH as HEARTBEAT;
 use identree_core::wire::v1;
 use identree_server::layer::trace::REQUEST_ID;
 use identree_server::routes::{Door, ROUTES, Route};
 
+use crate::metrics::beside;
+use crate::process::{added, send, serve};
 use crate::sign_in::{Scripted, begin, claims, returning, signed};
 use crate::{AUTHORITY, Answer, ORIGIN, Rig, heartbeat, question};
 
@@ -108,4 +111,35 @@ fn each_route_that_may_change_something_declares_its_events() {
             "{route:?}"
         );
     }
+}
+
+#[test]
+fn a_server_records_its_start_what_it_refused_and_its_stop() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path();
+    added(data, "web1");
+    let wrong = HostSecret::parse(&"0".repeat(64)).unwrap();
+    for _ in 0..2 {
+        let mut server = serve(data);
+        for nonce in 0..3 {
+            assert_eq!(send(&server.address, &wrong, "POST", v1::CHALLENGES, &question(nonce)).0, 401);
+        }
+        server.terminate();
+    }
+    let events = beside(data, async |store| recorded(&store).await);
+    assert_eq!(undeclared(&events), Vec::<String>::new());
+    let of = |kind| events.iter().filter(move |event| event.kind == kind).map(|event| &event.details);
+    let refused: u64 =
+        of(EventKind::AuthenticationFailed).map(|details| details["count"].parse::<u64>().unwrap()).sum();
+    assert_eq!(refused, 6, "also those of the last minute");
+    let starts: Vec<_> =
+        of(EventKind::ServerStarted).map(|details| (&details["replica"], &details["config"])).collect();
+    let stops: Vec<_> = of(EventKind::ServerStopped).map(|details| &details["replica"]).collect();
+    assert_eq!(starts.iter().map(|start| start.0).collect::<Vec<_>>(), stops);
+    assert!(
+        starts[0].0 != starts[1].0 && starts[0].1 == starts[1].1,
+        "another server with the same settings: {starts:?}"
+    );
+    assert_eq!(of(EventKind::DatabaseMigrated).count(), 1);
+    assert_eq!(events.last().unwrap().kind, EventKind::ServerStopped);
 }

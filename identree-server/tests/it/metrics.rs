@@ -44,7 +44,7 @@ fn metrics(server: &Running) -> BTreeMap<String, f64> {
 }
 
 /// The database of a running server, from beside it.
-fn beside<T>(data: &Path, work: impl AsyncFnOnce(Arc<SqliteStore>) -> T) -> T {
+pub(crate) fn beside<T>(data: &Path, work: impl AsyncFnOnce(Arc<SqliteStore>) -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { work(Arc::new(SqliteStore::open_in(data).await.unwrap())).await })
 }

@@ -28,6 +28,14 @@ impl Running {
     }
 }
 
+impl Running {
+    /// Asks it to stop, and waits until it has.
+    pub(crate) fn terminate(&mut self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         self.stop();

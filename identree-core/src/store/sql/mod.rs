@@ -18,6 +18,7 @@ mod row;
 mod sqlite;
 mod window;
 
+pub use self::migration::SCHEMA;
 #[cfg(feature = "postgres")]
 pub use self::postgres::{ConnectError, PostgresOptions, PostgresStore};
 #[cfg(feature = "sqlite")]

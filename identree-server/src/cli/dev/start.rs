@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use identree_core::Engine;
+use identree_core::canon::sha256;
 use identree_core::credential::MasterSecret;
 use identree_core::engine::Caps;
 use identree_core::grant::PublicKey;
@@ -143,6 +144,7 @@ fn settings(place: &Place, certificates: &Certificates, ports: Ports, secret: &s
         client_id: CLIENT_ID.to_owned(),
         client_secret: Secret::new(secret.to_owned()),
         insecure_skip_verify: false,
+        digest: hex(&sha256(b"identree dev")),
         listen: address(ports.plain),
         tls_listen: Some(address(ports.tls)),
         tls_files: Some((certificates.cert.clone(), certificates.key.clone())),

@@ -5,6 +5,9 @@ mod m0002_log;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
+/// The newest step: the version of the tables that this program works with.
+pub const SCHEMA: &str = "m0002_log";
+
 /// All steps, in order.
 pub(super) struct Migrator;
 
@@ -24,5 +27,6 @@ mod tests {
             assert!(step.name().starts_with(&format!("m{:04}_", at + 1)), "{}", step.name());
             assert_eq!(step.use_transaction(), Some(true), "{}", step.name());
         }
+        assert_eq!(Migrator::migrations().last().map(|step| step.name().to_owned()).as_deref(), Some(SCHEMA));
     }
 }
