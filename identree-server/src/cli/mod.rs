@@ -1,5 +1,6 @@
 //! The command line.
 
+mod audit;
 #[cfg(feature = "sqlite")]
 mod backup;
 mod config;
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use self::audit::AuditVerb;
 #[cfg(feature = "sqlite")]
 use self::backup::BackupVerb;
 use self::config::ConfigVerb;
@@ -46,6 +48,9 @@ enum Verb {
     /// Look at and change what is kept in the database for all servers: policies, client settings, hosts, sudo rules.
     #[command(subcommand)]
     Config(ConfigVerb),
+    /// The audit log: verify, export, prove, watch it.
+    #[command(subcommand)]
+    Audit(AuditVerb),
     #[command(flatten)]
     Host(HostVerb),
     #[cfg(feature = "sqlite")]
@@ -68,6 +73,7 @@ pub fn run() -> ExitCode {
         Verb::Dev { .. } => Err(WITHOUT_DEV.into()),
         Verb::RotateDecisionKey(arguments) => runtime.block_on(decision::run(arguments)),
         Verb::Config(verb) => runtime.block_on(config::run(verb)),
+        Verb::Audit(verb) => return runtime.block_on(audit::run(verb)),
         Verb::Host(verb) => runtime.block_on(host::run(verb)),
         #[cfg(feature = "sqlite")]
         Verb::Backup(verb) => runtime.block_on(backup::run(verb)),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use identree_core::secret::Secret;
 use identree_core::text::visible;
 
-use super::Reader;
+use super::{ConfigError, Found, Reader};
 
 /// Where everything is kept.
 #[derive(Debug, Clone)]
@@ -22,6 +22,19 @@ pub enum Database {
 }
 
 impl Database {
+    /// What verbs need that only read or write the database.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every problem.
+    pub fn from_found(found: &Found) -> Result<Self, ConfigError> {
+        let mut reader = Reader { found, problems: found.problems.clone() };
+        let data_dir = PathBuf::from(reader.text("IDENTREE_DATA_DIR").unwrap_or_default());
+        match reader.database(&data_dir) {
+            Some(database) if reader.problems.is_empty() => Ok(database),
+            _ => Err(ConfigError(reader.problems)),
+        }
+    }
+
     /// The file, unless it is another sort of database.
     pub const fn sqlite(&self) -> Option<&PathBuf> {
         match self {

@@ -4,6 +4,7 @@
 
 mod acts;
 mod attacks;
+mod audit_log;
 mod backup;
 mod browser;
 mod clock_steps;

@@ -1,0 +1,98 @@
+//! `identree audit …`: the sealed log, for operators and auditors. `verify` needs neither server nor settings; the others read the database, beside a
+//! running server or without one.
+
+mod erase;
+mod export;
+mod prove;
+mod tail;
+mod verify;
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Subcommand;
+use identree_core::audit::LogKey;
+use identree_core::store::{Collection, DocumentKey, Store};
+use identree_core::text::visible;
+use identree_core::time::Timestamp;
+
+use super::{Done, failed};
+use crate::config::{self, Database};
+use crate::database;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AuditVerb {
+    /// Verify an exported copy, or a proof, offline: 0 as signed, 1 broken, 2 cannot be read, 3 as signed but odd.
+    Verify(verify::VerifyArgs),
+    /// Copy the log into a directory; what is there already is only added to.
+    Export(export::ExportArgs),
+    /// Print a proof that something is in the log: a question, an event, or the entry at a place.
+    Prove(prove::ProveArgs),
+    /// Show the newest entries.
+    Tail(tail::TailArgs),
+    /// Print the public key of the log, which auditors need to verify it.
+    Key,
+    /// Erase what the log knows of a person; entries, hashes and proofs stay as they are.
+    Erase(erase::EraseArgs),
+}
+
+pub(super) async fn run(verb: AuditVerb) -> ExitCode {
+    let done = match verb {
+        AuditVerb::Verify(arguments) => return verify::run(&arguments),
+        AuditVerb::Export(arguments) => export::run(arguments).await,
+        AuditVerb::Prove(arguments) => prove::run(arguments).await,
+        AuditVerb::Tail(arguments) => tail::run(arguments).await,
+        AuditVerb::Key => key().await,
+        AuditVerb::Erase(arguments) => erase::run(arguments).await,
+    };
+    done.map_or_else(|error| failed(&*error), |()| ExitCode::SUCCESS)
+}
+
+async fn key() -> Done {
+    let store = open().await?;
+    say(&key_of(&*store).await?.to_string());
+    Ok(())
+}
+
+/// The store that the settings name.
+async fn open() -> Result<Arc<dyn Store>, Box<dyn std::error::Error>> {
+    Ok(database::open(&Database::from_found(&config::read())?).await?)
+}
+
+/// The key that the log of this database is signed with.
+async fn key_of(store: &dyn Store) -> Result<LogKey, Box<dyn std::error::Error>> {
+    let document = store.document(&DocumentKey::new(Collection("log"), "key"), Timestamp::default()).await?;
+    let document =
+        document.ok_or("this database has no log yet: the server makes its key when it starts for the first time")?;
+    Ok(LogKey::parse(&String::from_utf8_lossy(&document.bytes))?)
+}
+
+/// A file that somebody named.
+fn read(path: &Path) -> Result<String, Box<dyn std::error::Error>> {
+    std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", shown(path)).into())
+}
+
+/// A checkpoint in a file that somebody kept.
+fn note(path: &Option<PathBuf>) -> Result<Option<String>, Box<dyn std::error::Error>> {
+    path.as_deref().map(read).transpose()
+}
+
+fn shown(path: &Path) -> String {
+    visible(&path.to_string_lossy()).into_owned()
+}
+
+/// Prints a line. That nobody reads any more (`| head`) is no failure of the verb.
+fn say(line: &str) {
+    let _ = print(line);
+}
+
+fn print(line: &str) -> std::io::Result<()> {
+    writeln!(std::io::stdout(), "{line}")
+}
+
+#[expect(clippy::print_stderr, reason = "what a verb did is told beside what it prints")]
+fn tell(text: &str) {
+    eprintln!("{text}");
+}
