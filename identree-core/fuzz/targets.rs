@@ -5,6 +5,8 @@ use std::fmt::Debug;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use identree_core::audit::copy::{Notes, Place};
+use identree_core::audit::{Checkpoint, Entry, EventSeq, LogKey, Origin, Statement};
 use identree_core::canon::{Reader, Writer};
 use identree_core::challenge::{Challenge as _, UserCode};
 use identree_core::credential::{Authorization, HostKey, MasterSecret};
@@ -16,6 +18,7 @@ use identree_core::id::{
     UserName,
 };
 use identree_core::policy::{Outcome, Policy as _, PolicyInput, RuleSet, Window};
+use identree_core::store::Bundle;
 use identree_core::text::{command_line, is_hidden, visible, visible_bytes};
 use identree_core::time::Timestamp;
 use identree_core::wire::settings::ClientSettings;
@@ -30,7 +33,10 @@ pub(crate) type Target = fn(&[u8]);
 pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("answer", answer),
     ("authorization", authorization),
+    ("bundle", bundle),
     ("canonical", canonical),
+    ("checkpoint", checkpoint),
+    ("checkpoints", checkpoints),
     ("client_settings", client_settings),
     ("command_line", different_commands_look_different),
     ("enrol_reply", enrol_reply),
@@ -38,6 +44,9 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("enrol_token", enrol_token),
     ("key_ring", key_ring),
     ("key_statement", key_statement),
+    ("log_key", log_key),
+    ("log_path", log_path),
+    ("log_proof", log_proof),
     ("names", names),
     ("open_request", open_request),
     ("policy_json", policy_json),
@@ -299,5 +308,82 @@ fn reply(data: &[u8]) {
     round_trip::<Problem>(data);
     if let Some(signed) = round_trip::<SignedAnswer>(data) {
         let _ = Answer::decode(&signed.bytes);
+    }
+}
+
+fn somebody() -> LogKey {
+    let key = HostKey::from_seed(&[3; 32]).public();
+    LogKey { origin: Origin::parse("identree.example/log").expect("an origin"), key }
+}
+
+/// Nobody has signed it: whatever it is, it is no checkpoint of this key.
+fn checkpoint(data: &[u8]) {
+    let Some(text) = text(data) else { return };
+    match Checkpoint::open(text, &somebody()) {
+        Ok(found) => panic!("a forged checkpoint was believed: {found:?}"),
+        Err(error) => shown(&error.to_string()),
+    }
+}
+
+/// Notes are told as they stand, one after the other, until something is wrong.
+fn checkpoints(data: &[u8]) {
+    let mut read = 0;
+    for note in Notes::new(data) {
+        let Ok(note) = note else { break };
+        assert!(data[read..].starts_with(note.as_bytes()) && data[read + note.len()] == b'\n');
+        read += note.len() + 1;
+    }
+}
+
+fn log_key(data: &[u8]) {
+    let Some(text) = text(data) else { return };
+    match LogKey::parse(text) {
+        Ok(key) => assert_eq!(LogKey::parse(&key.to_string()), Ok(key)),
+        Err(error) => shown(&error.to_string()),
+    }
+}
+
+fn log_path(data: &[u8]) {
+    let Some(text) = text(data) else { return };
+    if let Some(place) = Place::parse(text) {
+        assert_eq!(place.to_string(), text);
+        assert!(!text.contains("..") && !text.starts_with('/') && place.width <= 256);
+    }
+}
+
+/// Entries that are told apart are those that were put together, and nothing that is none is taken for one.
+fn bundle(data: &[u8]) {
+    let middle = usize::from(data.first().copied().unwrap_or(0)) * data.len() / 256;
+    let (entries, personal) = data.split_at(middle);
+    let bundle = Bundle { number: 7, entries: entries.to_vec(), personal: personal.to_vec() };
+    for bundle in [&Bundle { personal: Vec::new(), entries: data.to_vec(), number: 7 }, &bundle] {
+        if let Ok(parts) = Entry::leaves(7, &bundle.entries) {
+            assert_eq!(parts.iter().map(|leaf| leaf.len() + 2).sum::<usize>(), bundle.entries.len());
+        }
+        let Ok(found) = Entry::split(bundle) else { continue };
+        let mut again = Bundle { number: 7, entries: Vec::new(), personal: Vec::new() };
+        found.iter().for_each(|entry| entry.push(&mut again));
+        assert_eq!(&again, bundle);
+    }
+    // A leaf by itself, with nothing or the rest beside it.
+    for personal in [Vec::new(), personal.to_vec()] {
+        let entry = Entry { leaf: entries.to_vec(), personal };
+        if let Ok(sealed) = entry.sealed(EventSeq(7)) {
+            assert_eq!(sealed.leaf_hash, entry.leaf_hash());
+            assert!(!entry.personal.is_empty() || sealed.event.actor.is_none() && sealed.event.subject.is_none());
+        }
+    }
+}
+
+/// Nobody has signed it.
+fn log_proof(data: &[u8]) {
+    let Some(text) = text(data) else { return };
+    match Statement::parse(text) {
+        Ok(statement) => {
+            let written = serde_json::to_string(&statement).expect("what was read can be written");
+            assert_eq!(Statement::parse(&written).expect("what was written can be read"), statement);
+            assert!(statement.verify(&somebody()).is_err(), "a forged proof was believed");
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
     }
 }
