@@ -13,10 +13,12 @@
 mod export;
 mod layout;
 mod notes;
+mod piece;
 
 pub use self::export::{Export, ExportError, Exported, export};
 pub use self::layout::{Piece, Place};
 pub use self::notes::{Notes, NotesError};
+pub use self::piece::piece;
 
 /// The newest checkpoint.
 pub(crate) const CHECKPOINT: &str = "checkpoint";
