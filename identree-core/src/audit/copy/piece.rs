@@ -29,7 +29,8 @@ pub async fn piece<L: Log + ?Sized>(log: &L, place: Place, size: u64) -> Result<
             let Some(bundle) = bundle.filter(|bundle| bundle.number == place.number) else { return Ok(None) };
             let corrupt = |source| StoreError::Corrupt { table: "log_bundles", source: Box::new(source) };
             let leaves = Entry::leaves(place.number, &bundle.entries).map_err(corrupt)?;
-            let length: Option<usize> = leaves.get(..width).map(|leaves| leaves.iter().map(|leaf| leaf.len() + 2).sum());
+            let length: Option<usize> =
+                leaves.get(..width).map(|leaves| leaves.iter().map(|leaf| leaf.len() + 2).sum());
             Ok(length.map(|length| bundle.entries[..length].to_vec()))
         }
     }
@@ -51,7 +52,9 @@ mod tests {
             let served = piece(&*log.store, Place::parse(path).unwrap(), 740).await.unwrap();
             assert_eq!(served, Some(std::fs::read(dir.path().join(path)).unwrap()), "{path}");
         }
-        for path in ["tile/0/002", "tile/0/002.p/229", "tile/1/000.p/3", "tile/2/000.p/1", "tile/63/000.p/1", "personal/000"] {
+        for path in
+            ["tile/0/002", "tile/0/002.p/229", "tile/1/000.p/3", "tile/2/000.p/1", "tile/63/000.p/1", "personal/000"]
+        {
             assert_eq!(piece(&*log.store, Place::parse(path).unwrap(), 740).await.unwrap(), None, "{path}");
         }
         let unsigned = Place::parse("tile/0/002.p/200").unwrap();

@@ -17,7 +17,7 @@ use crate::cli::Done;
 const PAUSE: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Args)]
-pub(super) struct EraseArgs {
+pub(in crate::cli) struct EraseArgs {
     /// The user name.
     user: UserName,
     /// Do it; without this only the number of entries is told.

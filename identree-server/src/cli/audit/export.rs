@@ -10,7 +10,7 @@ use super::{key_of, note, open, shown, tell};
 use crate::cli::Done;
 
 #[derive(Debug, Args)]
-pub(super) struct ExportArgs {
+pub(in crate::cli) struct ExportArgs {
     /// Where to: a new directory, or one of an earlier export.
     directory: PathBuf,
     /// Copy personal data too; without it the copy names nobody.

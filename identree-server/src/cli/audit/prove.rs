@@ -10,7 +10,7 @@ use super::{key_of, note, open, say};
 use crate::cli::Done;
 
 #[derive(Debug, Args)]
-pub(super) struct ProveArgs {
+pub(in crate::cli) struct ProveArgs {
     /// The id of a question (all that became of it is proven), the id of an event, or the number of an entry.
     what: String,
     /// An earlier checkpoint: that the log only grew since is proven too.

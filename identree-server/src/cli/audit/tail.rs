@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 const AT_ONCE: u32 = 32;
 
 #[derive(Debug, Args)]
-pub(super) struct TailArgs {
+pub(in crate::cli) struct TailArgs {
     /// How many entries.
     #[arg(short = 'n', long, default_value_t = 20)]
     lines: u64,

@@ -17,7 +17,7 @@ const UNREADABLE: u8 = 2;
 const ODD: u8 = 3;
 
 #[derive(Debug, Args)]
-pub(super) struct VerifyArgs {
+pub(in crate::cli) struct VerifyArgs {
     /// The directory of an exported copy.
     #[arg(required_unless_present = "proof", conflicts_with = "proof")]
     directory: Option<PathBuf>,
