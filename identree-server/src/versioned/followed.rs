@@ -52,14 +52,15 @@ impl Followed {
     /// # Errors
     /// [`FileError`] if a file cannot be used and nothing older could stay in force, or what is stored cannot be read.
     pub async fn begin(parts: Parts, own: Own, hosts: &Hosts) -> Result<Self, FileError> {
+        let Own { data_dir, policies, policies_named, hosts: list, client } = own;
         let versions = Versions::new(parts.clone());
         let file = |name: Name, path, named| {
-            WatchedFile::new(SettingFile { name, path, named, seen: own.data_dir.join(format!("{name}.seen")) })
+            WatchedFile::new(SettingFile { name, path, named, seen: data_dir.join(format!("{name}.seen")) })
         };
-        let named = own.policies_named.then_some("IDENTREE_APPROVAL_POLICIES_FILE");
-        let policies_file = file(Name::Policies, own.policies.clone(), named);
+        let named = policies_named.then_some("IDENTREE_APPROVAL_POLICIES_FILE");
+        let policies_file = file(Name::Policies, policies, named);
         policies_file.begin(&versions, &versions).await?;
-        let hosts_file = match own.hosts.clone() {
+        let hosts_file = match list {
             None => None,
             Some(path) => {
                 let watched = file(Name::Hosts, path, Some("IDENTREE_HOST_REGISTRY_FILE"));
@@ -70,11 +71,10 @@ impl Followed {
             }
         };
         let policies = LivePolicies::load(versions.clone()).await?;
-        let client = Live::load(versions.clone(), Name::Client, ClientSettings::default(), |path, text| {
+        let stored = Live::load(versions.clone(), Name::Client, ClientSettings::default(), |path, text| {
             Ok(ClientFile::parse(path, text)?)
         });
-        let client = client.await?;
-        let own = own.client;
+        let (own, client) = (client, stored.await?);
         let followed = Self(Arc::new(Inner { parts, versions, policies, client, own, policies_file, hosts_file }));
         followed.tell_start();
         followed.count();

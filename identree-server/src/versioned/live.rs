@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
@@ -40,6 +40,8 @@ struct Inner<T> {
     seen: watch::Sender<u64>,
     /// A version that was not understood, 0 for none.
     refused: AtomicU64,
+    /// Whether the last look went wrong.
+    failing: AtomicBool,
 }
 
 impl<T> Live<T> {
@@ -49,8 +51,8 @@ impl<T> Live<T> {
     /// [`VersionError`] if it cannot be read, or there is a version that is not understood.
     pub async fn load(versions: Versions, name: Name, unset: T, read: ReadText<T>) -> Result<Self, VersionError> {
         let current = ArcSwap::from_pointee(InForce { version: 0, value: unset });
-        let (seen, refused) = (watch::Sender::new(0), AtomicU64::new(0));
-        let live = Self(Arc::new(Inner { name, versions, read, current, seen, refused }));
+        let (seen, refused, failing) = (watch::Sender::new(0), AtomicU64::new(0), AtomicBool::new(false));
+        let live = Self(Arc::new(Inner { name, versions, read, current, seen, refused, failing }));
         live.try_refresh().await?;
         Ok(live)
     }
@@ -72,7 +74,9 @@ impl<T> Live<T> {
 
     /// Looks for another version. What goes wrong is told in the log, once, and changes nothing.
     pub async fn refresh(&self) {
-        if let Err(error) = self.try_refresh().await {
+        let result = self.try_refresh().await;
+        let failed_before = self.0.failing.swap(result.is_err(), Ordering::AcqRel);
+        if let (Err(error), false) = (result, failed_before) {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "{}: version {} stays in force",
@@ -101,7 +105,7 @@ impl<T> Live<T> {
             }
             Err(error) => {
                 inner.refused.store(current, Ordering::Release);
-                Err(error.into())
+                Err(VersionError::NotUnderstood { name: inner.name, source: error })
             }
         }
     }

@@ -92,6 +92,14 @@ pub enum VersionError {
     /// The text cannot be used.
     #[error(transparent)]
     Content(#[from] ContentError),
+    /// What is stored cannot be used by this program: a newer one has written it.
+    #[error("{source}; run the program that wrote it, or `identree config rollback {name} VERSION`")]
+    NotUnderstood {
+        /// Which setting.
+        name: Name,
+        /// What is wrong with it.
+        source: ContentError,
+    },
     /// The store failed.
     #[error("the settings could not be read or written")]
     Store(#[from] StoreError),

@@ -339,3 +339,26 @@ async fn a_file_of_hosts_gives_and_takes_back_what_it_gave() {
     settle(&followed).await;
     assert_eq!((names().await.as_str(), followed.refused()), ("by-hand web3", vec![Name::Hosts]));
 }
+
+/// As a newer program would write it, whose rules can say more.
+#[tokio::test]
+async fn a_version_that_is_not_understood_leaves_the_last_one_and_stops_a_start() {
+    let replica = Replica::over(&Arc::new(MemoryStore::new()));
+    replica.write(&rules("ann"));
+    let followed = replica.start().await.unwrap();
+    let versions = Versions::new(replica.parts.clone());
+    let newer = "{\"policies\": [{\"name\": \"a\", \"match_moon\": \"full\"}]}";
+    let current = versions.current(Name::Policies).await.unwrap();
+    versions.write(policies(newer), current, vec![]).await.unwrap();
+    followed.refresh().await;
+    assert_eq!((version(&followed), followed.refused()), (1, vec![Name::Policies]));
+    assert!(covers(&followed, "ann").await && !covers(&followed, "eve").await);
+    let refused = replica.start().await.unwrap_err().to_string();
+    assert!(refused.starts_with("policies, version 2 in the database:1:40: unknown field `match_moon`"), "{refused}");
+    assert!(refused.ends_with("or `identree config rollback policies VERSION`"), "{refused}");
+
+    versions.roll_back(Name::Policies, 1, admin()).await.unwrap();
+    followed.refresh().await;
+    assert_eq!((version(&followed), followed.refused()), (3, vec![]));
+    replica.start().await.unwrap();
+}
