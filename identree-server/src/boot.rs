@@ -36,6 +36,7 @@ use crate::layer::host_auth::HostAuth;
 use crate::layer::rate_limit::RateLimits;
 use crate::life::Life;
 use crate::listen::{Admission, Limits, ListenError, Listener};
+use crate::log_key::{self, LogKeyError};
 use crate::login::{Login, People, Provider, ProviderError, ProviderSettings};
 use crate::parts::Parts;
 use crate::refusals::Refusals;
@@ -76,6 +77,9 @@ pub enum BootError {
     /// The decision key cannot be used.
     #[error(transparent)]
     DecisionKey(#[from] DecisionKeyError),
+    /// The log's key cannot be used.
+    #[error(transparent)]
+    LogKey(#[from] LogKeyError),
     /// What hosts are told of decision keys cannot be used.
     #[error(transparent)]
     Announced(#[from] AnnouncedError),
@@ -172,6 +176,7 @@ impl Server {
             Some(telemetry) => Arc::new(CountedStore::new(store, telemetry)),
             None => store,
         };
+        let log = log_key::settings(&*store, &settings.data_dir, &settings.external_url, &*entropy).await?;
         let parts = Parts { store: Arc::clone(&store), clock: Arc::clone(&clock), entropy: Arc::clone(&entropy) };
         let people = Arc::new(People::load(parts.clone()).await?);
         let hosts = Hosts::load(parts.clone(), settings.master.clone()).await?;
@@ -185,6 +190,7 @@ impl Server {
             .policy(followed.policies())
             .directory(Arc::clone(&people))
             .signer(signer)
+            .log(log)
             .clock(Arc::clone(&clock))
             .entropy(entropy)
             .admin_groups(settings.admin_groups.clone())

@@ -1,6 +1,7 @@
 //! How the server is: the process, its store, its clock, its provider.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -13,6 +14,9 @@ use serde_json::{Value, json};
 use crate::hosts::Hosts;
 use crate::login::Provider;
 use crate::versioned::Followed;
+
+/// How long an event may wait to be sealed: far longer than a change of servers takes.
+const SEAL_LAG: Duration = Duration::from_secs(60);
 
 /// What the health answers look at.
 #[derive(Debug, Clone)]
@@ -55,7 +59,8 @@ async fn report(State(health): State<Health>) -> impl IntoResponse {
     let oidc = health.provider.is_known();
     let clock = health.engine.clock_off().is_none();
     let config = health.followed.as_ref().map(|followed| followed.refused().is_empty());
-    let (code, status) = match (database && clock, oidc && config.unwrap_or(true)) {
+    let audit = audit(&health.engine).await;
+    let (code, status) = match (database && clock, oidc && audit && config.unwrap_or(true)) {
         (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "unhealthy"),
         (true, false) => (StatusCode::OK, "degraded"),
         (true, true) => (StatusCode::OK, "ok"),
@@ -63,7 +68,12 @@ async fn report(State(health): State<Health>) -> impl IntoResponse {
     let word = |good: bool, bad: &'static str| if good { "ok" } else { bad };
     let mut body = json!({
         "status": status,
-        "checks": { "database": word(database, "unhealthy"), "clock": word(clock, "unhealthy"), "oidc": word(oidc, "degraded") },
+        "checks": {
+            "audit": word(audit, "degraded"),
+            "clock": word(clock, "unhealthy"),
+            "database": word(database, "unhealthy"),
+            "oidc": word(oidc, "degraded"),
+        },
     });
     if let Some(config) = config {
         body["checks"]["config"] = word(config, "degraded").into();
@@ -76,4 +86,10 @@ async fn report(State(health): State<Health>) -> impl IntoResponse {
         body["insecure"] = Value::from(health.insecure.to_vec());
     }
     (code, Json(body))
+}
+
+/// Whether events are sealed in time, and every sink takes them.
+async fn audit(engine: &Engine) -> bool {
+    let Some(log) = engine.log() else { return true };
+    log.parked().next().is_none() && log.lag().await.is_ok_and(|lag| lag <= SEAL_LAG)
 }

@@ -8,9 +8,10 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use identree_core::Engine;
-use identree_core::audit::EventKind;
+use identree_core::audit::{AuditLog, EventKind, LogStanding};
 use identree_core::canon::sha256;
 use identree_core::secret::Secret;
+use identree_core::store::StoreError;
 
 use super::Problem;
 use crate::hosts::Hosts;
@@ -79,6 +80,10 @@ async fn scrape(State(own): State<Metrics>, client: Option<Extension<ClientAddre
         Refusal::new(EventKind::AuthenticationFailed, "metrics_token").leave(&mut response);
         return response;
     }
+    // A store that does not answer leaves what was last known; `identree_store_errors_total` and the health tell of it.
+    if let Some(Ok(log)) = standing_of(own.engine.log()).await {
+        own.telemetry.log(&log);
+    }
     let standing = Standing {
         load: own.engine.load(),
         connections: own.door.open(),
@@ -88,4 +93,8 @@ async fn scrape(State(own): State<Metrics>, client: Option<Extension<ClientAddre
     };
     let told = [(header::CONTENT_TYPE, FORMAT), (header::CACHE_CONTROL, "no-store")];
     (told, own.telemetry.render(standing)).into_response()
+}
+
+async fn standing_of(log: Option<&AuditLog>) -> Option<Result<LogStanding, StoreError>> {
+    Some(log?.standing().await)
 }

@@ -14,8 +14,9 @@ use identree_core::grant::{
 use identree_core::rng::Entropy;
 use identree_core::time::Timestamp;
 
-use super::{DecisionKeyError, FILE_NAME, load, make};
+use super::FILE_NAME;
 use crate::announced::{self, AnnouncedError};
+use crate::key_file::{KeyFileError, load, make};
 
 /// The new key, until it is introduced.
 const NEXT: &str = "decision.key.next";
@@ -29,7 +30,7 @@ const KEEP: usize = 16;
 pub enum RotateError {
     /// A key cannot be used.
     #[error(transparent)]
-    Key(#[from] DecisionKeyError),
+    Key(#[from] KeyFileError),
     /// The statements cannot be used.
     #[error(transparent)]
     Statements(#[from] AnnouncedError),
@@ -126,12 +127,12 @@ pub async fn rotate(rotation: &Rotation<'_>, entropy: &dyn Entropy) -> Result<Ro
 pub fn finish(dir: &Path) -> Result<(), RotateError> {
     let (next, path) = (dir.join(NEXT), dir.join(FILE_NAME));
     let new = match load(&next) {
-        Err(DecisionKeyError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.is_missing() => return Ok(()),
         new => new?.public_key(),
     };
     let statements = announced::read(&dir.join(announced::FILE_NAME))?;
     if trusted(&statements, new).keys[0].key == new && !statements.is_empty() {
-        let io = |source| DecisionKeyError::Io { path: path.clone(), source };
+        let io = |source| KeyFileError::Io { path: path.clone(), source };
         std::fs::rename(&next, &path).map_err(io)?;
         std::fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(io)?;
     }
@@ -147,17 +148,15 @@ fn trusted(statements: &[SignedStatement], key: PublicKey) -> Trust {
     )
 }
 
-fn remove(path: &Path) -> Result<(), DecisionKeyError> {
+fn remove(path: &Path) -> Result<(), KeyFileError> {
     match std::fs::remove_file(path) {
-        Err(source) if source.kind() != ErrorKind::NotFound => {
-            Err(DecisionKeyError::Io { path: path.to_owned(), source })
-        }
+        Err(source) if source.kind() != ErrorKind::NotFound => Err(KeyFileError::Io { path: path.to_owned(), source }),
         _ => Ok(()),
     }
 }
 
 /// Whole or not at all.
-fn write(path: &Path, bytes: &[u8]) -> Result<(), DecisionKeyError> {
+fn write(path: &Path, bytes: &[u8]) -> Result<(), KeyFileError> {
     let aside = path.with_extension("keys.new");
     let written = || {
         let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&aside)?;
@@ -166,7 +165,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), DecisionKeyError> {
         std::fs::rename(&aside, path)?;
         std::fs::File::open(path.parent().unwrap_or_else(|| Path::new(".")))?.sync_all()
     };
-    written().map_err(|source| DecisionKeyError::Io { path: path.to_owned(), source })
+    written().map_err(|source| KeyFileError::Io { path: path.to_owned(), source })
 }
 
 #[cfg(test)]

@@ -204,6 +204,21 @@ pub const CATALOGUE: &[Metric] = &[
         &[],
         "How far this server's clock is off the database's, if that is too far to decide anything; else 0.",
     ),
+    // The log, as the database has it, and what this server ships.
+    gauge("identree_audit_log_size", &[], "Events in the sealed log."),
+    gauge("identree_audit_unsealed_events", &[], "Events in the journal that are not in the log yet."),
+    gauge("identree_audit_seal_lag_seconds", &[], "How long the oldest of them waits."),
+    counter(
+        "identree_audit_events_total",
+        &[label("sink", &[]), label("status", &["emitted", "failed", "dropped"])],
+        "Events this server offered to a sink: confirmed, not taken and to be offered again, or removed from the log before the sink had them.",
+    ),
+    gauge("identree_audit_backlog_events", &[label("sink", &[])], "Events in the log that the sink has not confirmed."),
+    gauge(
+        "identree_audit_sink_parked",
+        &[label("sink", &[])],
+        "1 while the sink refuses this server for good: somebody must mend it.",
+    ),
     gauge("identree_build_info", &[label("version", &[])], "1, with the version that runs."),
 ];
 

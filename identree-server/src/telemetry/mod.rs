@@ -4,6 +4,7 @@
 //! several servers in one process never mix; what the `metrics` facade counts elsewhere (the identity provider, the
 //! transactions of the store) goes to it once it is [installed](Telemetry::install). Without one nothing is counted.
 
+mod audit;
 pub mod catalogue;
 mod http;
 mod store;

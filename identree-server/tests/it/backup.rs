@@ -80,7 +80,9 @@ fn what_was_answered_before_a_backup_under_load_is_there_after_the_restore() {
 
     let restored = verb(other, &["restore", file.to_str().unwrap()]);
     assert!(restored.status.success(), "{}", text(&restored));
-    std::fs::copy(data.join("decision.key"), other.join("decision.key")).unwrap();
+    for key in ["decision.key", "log.key"] {
+        std::fs::copy(data.join(key), other.join(key)).unwrap();
+    }
     let server = busy(other);
     for id in &before {
         let (status, body) = send(&server.address, &secret, "GET", &format!("{CHALLENGES}/{id}"), "");

@@ -32,7 +32,9 @@ fn two_servers_over_one_database_are_one() {
     let dsn = cluster.schema();
     let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let first = serve(&dsn, one.path());
-    std::fs::copy(one.path().join("decision.key"), other.path().join("decision.key")).unwrap();
+    for key in ["decision.key", "log.key"] {
+        std::fs::copy(one.path().join(key), other.path().join(key)).unwrap();
+    }
     let mut second = serve(&dsn, other.path());
     let output = over(&dsn, other.path()).args(["add-host", "web1"]).output().unwrap();
     identree_evidence::output("add-host", &output);
@@ -74,7 +76,9 @@ fn a_setting_that_is_changed_reaches_every_server_within_a_second() {
         started(command, data)
     };
     let first = start(data[0].path());
-    std::fs::copy(data[0].path().join("decision.key"), data[1].path().join("decision.key")).unwrap();
+    for key in ["decision.key", "log.key"] {
+        std::fs::copy(data[0].path().join(key), data[1].path().join(key)).unwrap();
+    }
     let servers = [first, start(data[1].path())];
     let file = data[0].path().join("rules.toml");
     for version in 1..=3 {
