@@ -4,6 +4,7 @@ mod backup;
 mod corpora;
 mod crash;
 mod cut;
+mod log;
 mod postgres;
 mod retention;
 mod small;
