@@ -71,7 +71,7 @@ impl Stage {
     /// # Errors
     /// If it does not start.
     pub fn ours(plan: Plan) -> Result<Self> {
-        Self::start("bench-server", plan)
+        Self::start("bench-server", plan, None)
     }
 
     /// Starts `bare-probe`.
@@ -79,10 +79,18 @@ impl Stage {
     /// # Errors
     /// If it does not start.
     pub fn probe(plan: Plan) -> Result<Self> {
-        Self::start("bare-probe", plan)
+        Self::start("bare-probe", plan, None)
     }
 
-    fn start(program: &str, plan: Plan) -> Result<Self> {
+    /// Starts one of the two, `bench-server` or `bare-probe`, over a PostgreSQL database; the plan's store says how it commits.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn over_postgres(program: &str, plan: Plan, dsn: &str) -> Result<Self> {
+        Self::start(program, plan, Some(dsn))
+    }
+
+    fn start(program: &str, plan: Plan, dsn: Option<&str>) -> Result<Self> {
         let program = sibling(program, BUILD)?;
         let directory = private_directory()?;
         prepare(directory.path(), POLICIES)?;
@@ -94,6 +102,7 @@ impl Stage {
         let mut command: Command = command(&program, directory.path());
         command
             .args(["--core", "0"])
+            .args(dsn.map_or(&[][..], |_| &["--store", "postgres"]))
             .args(plan.store.arguments())
             .args(counts.iter().flat_map(|(name, count)| [*name, count.as_str()]))
             .env("IDENTREE_EXTERNAL_URL", "http://127.0.0.1:8090")
@@ -108,6 +117,10 @@ impl Stage {
             .current_dir(directory.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
+        if let Some(dsn) = dsn {
+            // What is said twice counts as it is said first.
+            command.env("IDENTREE_DATABASE_DRIVER", "postgres").env("IDENTREE_DATABASE_DSN", dsn).args(["--dsn", dsn]);
+        }
         let mut child = command.spawn()?;
         let mut lines = BufReader::new(child.stdout.take().ok_or("no pipe")?);
         let mut line = String::new();

@@ -1,9 +1,10 @@
 //! Budget: none, it is the yardstick of a whole server: the same requests on a bare axum router, without policy, directory, signatures of
 //! hosts, pages or limits.
 //!
-//! usage: `bare-probe --core 0 --store mem|sqlite --batch 256|1 --hosts N --people N --administrators N`, with its certificate in the
+//! usage: `bare-probe --core 0 --store mem|sqlite|postgres --dsn ADDRESS --batch 256|1 --hosts N --people N --administrators N`, with its certificate in the
 //! current directory. Prints where it is; approves all that waits at each line of its input, and ends with it.
 
+mod postgres;
 mod routes;
 mod serve;
 mod store;
@@ -25,7 +26,6 @@ fn main() -> Result<ExitCode> {
     stay_on_core(value("--core", 0)?)?;
     many_descriptors()?;
     let (store, batch) = (value("--store", "mem".to_owned())?, value("--batch", 256)?);
-    let store = if store == "mem" { Store::memory() } else { Store::sqlite("probe.sqlite3".as_ref(), batch)? };
     let signed_in = |of: &str, count: usize| -> Vec<SignedIn> {
         let one = |n| SignedIn {
             name: format!("{of}-{n}"),
@@ -38,6 +38,11 @@ fn main() -> Result<ExitCode> {
         (signed_in("user", value("--people", 64)?), signed_in("admin", value("--administrators", 1)?));
     let hosts = (0..value("--hosts", 500)?).map(|n| Registered { name: format!("web-{n}"), secret: "00".repeat(32) });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let store = match store.as_str() {
+        "mem" => Store::memory(),
+        "postgres" => runtime.block_on(Store::postgres(&value("--dsn", String::new())?, batch))?,
+        _ => Store::sqlite("probe.sqlite3".as_ref(), batch)?,
+    };
     let transactions = Arc::clone(&store.transactions);
     let probe = Arc::new(Probe::new(store, people.iter().chain(&administrators)));
     runtime.block_on(async {

@@ -1,4 +1,4 @@
-//! In memory, or in SQLite by one thread that puts whatever waits into one durable transaction.
+//! In memory, in SQLite by one thread that puts whatever waits into one durable transaction, or in PostgreSQL.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,6 +8,8 @@ use std::sync::mpsc;
 use axum::http::StatusCode;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
+
+use super::postgres;
 
 /// One write: a question's row and a row of the journal.
 #[derive(Debug)]
@@ -23,14 +25,21 @@ type Job = (Row, oneshot::Sender<bool>);
 /// Where questions go.
 #[derive(Debug)]
 pub(super) struct Store {
-    jobs: Option<mpsc::Sender<Job>>,
+    way: Way,
     pub(super) transactions: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+enum Way {
+    Memory,
+    Sqlite(mpsc::Sender<Job>),
+    Postgres(postgres::Jobs),
 }
 
 impl Store {
     /// The live table is all there is.
     pub(super) fn memory() -> Self {
-        Self { jobs: None, transactions: Arc::default() }
+        Self { way: Way::Memory, transactions: Arc::default() }
     }
 
     /// `synchronous=FULL`, an integer key and one unique index, at most `batch` writes in a transaction.
@@ -45,14 +54,27 @@ impl Store {
         let transactions = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&transactions);
         std::thread::spawn(move || write(&connection, &queue, batch, &count));
-        Ok(Self { jobs: Some(jobs), transactions })
+        Ok(Self { way: Way::Sqlite(jobs), transactions })
+    }
+
+    /// `synchronous_commit=on`, an integer key and one unique index, at most `batch` writes in a transaction.
+    pub(super) async fn postgres(dsn: &str, batch: usize) -> identree_benches::Result<Self> {
+        let transactions = Arc::new(AtomicU64::new(0));
+        let jobs = postgres::start(dsn, batch, &transactions).await?;
+        Ok(Self { way: Way::Postgres(jobs), transactions })
     }
 
     /// Returns once it is durable.
     pub(super) async fn commit(&self, row: Row) -> Result<(), StatusCode> {
-        let Some(jobs) = &self.jobs else { return Ok(()) };
         let (reply, answer) = oneshot::channel();
-        jobs.send((row, reply)).map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+        let sent = match &self.way {
+            Way::Memory => return Ok(()),
+            Way::Sqlite(jobs) => jobs.send((row, reply)).is_ok(),
+            Way::Postgres(jobs) => jobs.send((row, reply)).await.is_ok(),
+        };
+        if !sent {
+            return Err(StatusCode::SERVICE_UNAVAILABLE);
+        }
         if answer.await == Ok(true) { Ok(()) } else { Err(StatusCode::SERVICE_UNAVAILABLE) }
     }
 }

@@ -1,7 +1,7 @@
 //! Budget: none, it is what the load programs load: identree's own server as `identree serve` composes it, with hosts registered and people
 //! signed in beforehand.
 //!
-//! usage: `bench-server --core 0 --store mem|sqlite --batch 256|1 --hosts N --people N --administrators N`, with the settings of a server in
+//! usage: `bench-server --core 0 --store mem|sqlite|postgres --batch 256|1 --hosts N --people N --administrators N`, with the settings of a server in
 //! the environment. Prints where it is; approves all that waits at each line of its input, and ends with it.
 
 mod fill;
@@ -16,10 +16,10 @@ use identree_benches::Result;
 use identree_benches::arguments::value;
 use identree_benches::load::{Ended, Told, each_line, many_descriptors, stay_on_core};
 use identree_core::rng::OsEntropy;
-use identree_core::store::{MemoryStore, SqliteStore, Store};
+use identree_core::store::{MemoryStore, PostgresOptions, PostgresStore, SqliteStore, Store};
 use identree_core::time::SystemClock;
 use identree_server::boot::Server;
-use identree_server::config::{self, Settings};
+use identree_server::config::{self, Database, Settings};
 use identree_server::listen::Listener;
 use identree_server::parts::Parts;
 use tokio::sync::watch;
@@ -46,19 +46,24 @@ fn main() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// How many transactions there were.
+type Count = Box<dyn Fn() -> u64 + Send>;
+
 async fn run(settings: Settings) -> Result<Ended> {
-    let sqlite = match value("--store", "mem".to_owned())?.as_str() {
-        "sqlite" => {
-            let file = settings.database.sqlite().ok_or("--store sqlite needs a file")?;
-            Some(SqliteStore::open(file).await?)
-        }
-        _ => None,
-    };
-    let store: Arc<dyn Store> = match (&sqlite, value("--batch", 256)?) {
-        (None, _) => Arc::new(MemoryStore::new()),
-        (Some(store), 1) => Arc::new(OneByOne::new(store.clone())),
-        (Some(store), _) => Arc::new(store.clone()),
-    };
+    let (store, count): (Arc<dyn Store>, Count) =
+        match (value("--store", "mem".to_owned())?.as_str(), &settings.database) {
+            ("sqlite", Database::Sqlite(file)) => {
+                let store = SqliteStore::open(file).await?;
+                (Arc::new(store.clone()), Box::new(move || store.transactions()))
+            }
+            ("postgres", Database::Postgres { dsn, .. }) => {
+                let store = PostgresStore::connect(dsn.expose(), PostgresOptions::default()).await?;
+                (Arc::new(store.clone()), Box::new(move || store.transactions()))
+            }
+            ("mem", _) => (Arc::new(MemoryStore::new()), Box::new(|| 0)),
+            (other, _) => return Err(format!("--store {other} and IDENTREE_DATABASE_DRIVER do not go together").into()),
+        };
+    let store = if value("--batch", 256)? == 1 { Arc::new(OneByOne::new(store)) } else { store };
     let parts = Parts { store: Arc::clone(&store), clock: Arc::new(SystemClock), entropy: Arc::new(OsEntropy) };
     let hosts = fill::hosts(parts.clone(), settings.master.clone(), value("--hosts", 500)?).await?;
     let people = fill::people(&parts, "user", value("--people", 64)?, &[]).await?;
@@ -69,7 +74,7 @@ async fn run(settings: Settings) -> Result<Ended> {
     let listeners = (Listener::plain(plain).await?, Listener::tls(tls, &certificate, &key).await?);
     let server = Server::boot_over(settings, (Some(listeners.0), Some(listeners.1)), store).await?;
     let (Some(plain), Some(tls)) = server.addresses() else { return Err("not bound".into()) };
-    let before = sqlite.as_ref().map_or(0, SqliteStore::transactions);
+    let before = count();
     let engine = server.engine().clone();
     let (stop, stopped) = watch::channel(false);
     let serving = tokio::spawn(server.run(stopped));
@@ -78,7 +83,7 @@ async fn run(settings: Settings) -> Result<Ended> {
 
     let runtime = tokio::runtime::Handle::current();
     each_line(move || drop(runtime.spawn(settle::all(engine.clone())))).await?;
-    let transactions = sqlite.as_ref().map_or(0, SqliteStore::transactions) - before;
+    let transactions = count() - before;
     stop.send_replace(true);
     serving.await?;
     Ok(Ended { transactions })

@@ -6,20 +6,19 @@ use async_trait::async_trait;
 use identree_core::challenge::{ChallengeRecord, UserCode};
 use identree_core::id::ChallengeId;
 use identree_core::store::{
-    Batch, ChallengeFilter, Challenges, Collection, Document, DocumentKey, Documents, Journal, Page, Paged,
-    SqliteStore, Store, StoreError, Unsealed,
+    Batch, ChallengeFilter, Challenges, Collection, Document, DocumentKey, Documents, Journal, Page, Paged, Store,
+    StoreError, Unsealed,
 };
 use identree_core::time::Timestamp;
 use tokio::sync::Mutex;
 
-#[derive(Debug)]
 pub(super) struct OneByOne {
-    inner: SqliteStore,
+    inner: Arc<dyn Store>,
     turn: Mutex<()>,
 }
 
 impl OneByOne {
-    pub(super) fn new(inner: SqliteStore) -> Self {
+    pub(super) fn new(inner: Arc<dyn Store>) -> Self {
         Self { inner, turn: Mutex::default() }
     }
 }
