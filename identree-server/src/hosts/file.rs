@@ -25,6 +25,16 @@ pub enum HostsFileError {
     /// Not of the right shape.
     #[error(transparent)]
     Syntax(#[from] SyntaxError),
+    /// It would change too many hosts at once.
+    #[error(
+        "hosts: {found} hosts would change, more than {most} at once; import them in parts: whom a file does not name stays"
+    )]
+    TooMany {
+        /// How many would change.
+        found: usize,
+        /// How many may.
+        most: usize,
+    },
     /// One host does not make sense.
     #[error("{place}: host \"{}\": {message}", visible(.name))]
     Host {

@@ -7,7 +7,7 @@ use identree_core::audit::{AuditEvent, EventKind};
 use identree_core::id::{HostName, Target};
 use identree_core::store::{Change as Write, Put};
 
-use super::file::{HostEntry, HostsFile};
+use super::file::{HostEntry, HostsFile, HostsFileError};
 use super::{Host, HostCredential, Hosts, corrupt, counter, key};
 use crate::versioned::{Author, Change, Changed, ContentError, Name, Take, VersionError, Versions};
 
@@ -49,6 +49,9 @@ pub enum Act {
     Keep,
 }
 
+/// The most hosts that change in one commit; every store takes so many.
+const MOST: usize = 4000;
+
 const KEPT_CREDENTIAL: &str =
     "generation and key stay as they are here: an import neither gives nor takes a credential";
 const ANEW: &str =
@@ -68,10 +71,6 @@ impl std::fmt::Display for Step {
 }
 
 impl HostEntry {
-    fn is(&self, host: &Host) -> bool {
-        self.users == host.users && self.group == host.group && !self.tells_of_another_credential(host)
-    }
-
     fn tells_of_another_credential(&self, host: &Host) -> bool {
         let key = match &host.credential {
             HostCredential::Key { public, .. } => Some(*public),
@@ -87,43 +86,47 @@ impl Hosts {
     /// # Errors
     /// [`VersionError`] if the registry cannot be read.
     pub async fn plan(&self, file: &HostsFile, former: &HostsFile, others: Others) -> Result<Vec<Step>, VersionError> {
-        self.refresh().await?;
-        let mut steps = Vec::new();
-        for (name, entry) in &file.hosts {
-            steps.extend(self.step(name, entry).await?);
-        }
-        for (name, _) in self.list() {
-            let goes = match others {
+        let (stored, forgotten) = (self.all().await?, self.forgotten_generation().await?);
+        let mut steps: Vec<Step> = (file.hosts.iter())
+            .filter_map(|(name, entry)| self.step((name, entry), stored.get(name), forgotten))
+            .collect();
+        let mut others: Vec<_> = stored
+            .into_iter()
+            .filter(|(name, (_, host))| host.removed_at.is_none() && !file.hosts.contains_key(name))
+            .filter(|(name, _)| match others {
                 Others::Stay => false,
-                Others::FormerGo => former.hosts.contains_key(&name),
+                Others::FormerGo => former.hosts.contains_key(name),
                 Others::Go => true,
-            };
-            if goes && !file.hosts.contains_key(&name) {
-                let (expect, Some(host)) = self.stored(&name).await? else { continue };
-                let after = Host { removed_at: Some(self.parts.now()), ..host.clone() };
-                steps.push(Step { name, act: Act::Remove, notice: None, before: Some(host), after, expect });
-            }
-        }
+            })
+            .collect();
+        others.sort_by(|(one, _), (other, _)| one.cmp(other));
+        steps.extend(others.into_iter().map(|(name, (revision, host))| {
+            let after = Host { removed_at: Some(self.parts.now()), ..host.clone() };
+            Step { name, act: Act::Remove, notice: None, before: Some(host), after, expect: Some(revision) }
+        }));
         Ok(steps)
     }
 
-    async fn step(&self, name: &HostName, entry: &HostEntry) -> Result<Option<Step>, VersionError> {
-        if self.find(name).is_some_and(|host| entry.is(&host)) {
-            return Ok(None);
+    /// What is done with one host of the file; none if all is as it says.
+    fn step(
+        &self,
+        (name, entry): (&HostName, &HostEntry),
+        stored: Option<&(u64, Host)>,
+        forgotten: u32,
+    ) -> Option<Step> {
+        let expect = stored.map(|(revision, _)| *revision);
+        let host = stored.map(|(_, host)| host);
+        if let Some(host) = host.filter(|host| host.removed_at.is_none()) {
+            let notice = entry.tells_of_another_credential(host).then_some(KEPT_CREDENTIAL);
+            let after = Host { users: entry.users.clone(), group: entry.group.clone(), ..host.clone() };
+            let act = if after == *host { Act::Keep } else { Act::Change };
+            let step = Step { name: name.clone(), act, notice, before: Some(host.clone()), after, expect };
+            return Some(step).filter(|step| step.act != Act::Keep || step.notice.is_some());
         }
-        let (expect, gone) = match self.stored(name).await? {
-            (expect, Some(host)) if host.removed_at.is_none() => {
-                let notice = entry.tells_of_another_credential(&host).then_some(KEPT_CREDENTIAL);
-                let after = Host { users: entry.users.clone(), group: entry.group.clone(), ..host.clone() };
-                let act = if after == host { Act::Keep } else { Act::Change };
-                return Ok(Some(Step { name: name.clone(), act, notice, before: Some(host), after, expect }));
-            }
-            found => found,
-        };
         // Of names that were removed long ago only the highest generation is known: whoever is not above it may be one.
         let (now, told) = (self.parts.now(), entry.generation.unwrap_or(1));
-        let last = self.forgotten_generation().await?.max(gone.as_ref().map_or(0, |gone| gone.generation));
-        let was_here = gone.is_some() || told <= last;
+        let last = forgotten.max(host.map_or(0, |gone| gone.generation));
+        let was_here = host.is_some() || told <= last;
         let credential = match (entry.key, entry.credential.as_deref()) {
             (Some(public), _) if !was_here => HostCredential::Key { public, since: now, token: None },
             (Some(_), _) | (None, Some("none")) => HostCredential::Awaited,
@@ -140,7 +143,7 @@ impl Hosts {
         };
         let says_more = entry.key.is_some() || entry.generation.is_some();
         let notice = (was_here && says_more).then_some(ANEW);
-        Ok(Some(Step { name: name.clone(), act: Act::Add, notice, before: None, after, expect }))
+        Some(Step { name: name.clone(), act: Act::Add, notice, before: None, after, expect })
     }
 
     fn write_step(&self, step: &Step, author: &Author) -> Result<(Write, AuditEvent), VersionError> {
@@ -196,6 +199,9 @@ impl Take for HostsImport {
         let current = self.versions.expected(&change).await?;
         let plan = self.plan(&file).await?;
         let steps: Vec<_> = plan.iter().filter(|step| step.act != Act::Keep).collect();
+        if steps.len() > MOST {
+            return Err(ContentError::from(HostsFileError::TooMany { found: steps.len(), most: MOST }).into());
+        }
         match current {
             Some(current) if steps.is_empty() && current.digest == change.digest() => Ok(Changed::Already(current)),
             current => {

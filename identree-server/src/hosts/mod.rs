@@ -348,23 +348,26 @@ impl Hosts {
         if changes == self.known.load().changes {
             return Ok(());
         }
-        let mut hosts = HashMap::new();
-        let mut page = Page::first(1000);
+        let read = self.all().await?.into_iter();
+        let hosts = read.map(|(name, (_, host))| (name.clone(), Kept::new(&name, host, &self.master))).collect();
+        self.known.store(Arc::new(Known { changes, hosts }));
+        Ok(())
+    }
+
+    /// All of them as stored, tombstones too, each with its revision.
+    async fn all(&self) -> Result<HashMap<HostName, (u64, Host)>, StoreError> {
+        let (mut hosts, mut page) = (HashMap::new(), Page::first(1000));
         loop {
             let paged = self.parts.store.documents(HOSTS, self.parts.now(), page).await?;
             for document in paged.items {
                 let name = HostName::parse(&document.key).map_err(corrupt)?;
-                let host = serde_json::from_slice(&document.bytes).map_err(corrupt)?;
-                let kept = Kept::new(&name, host, &self.master);
-                hosts.insert(name, kept);
+                hosts.insert(name, (document.revision, serde_json::from_slice(&document.bytes).map_err(corrupt)?));
             }
             match paged.next {
                 Some(next) => page.after = Some(next),
-                None => break,
+                None => return Ok(hosts),
             }
         }
-        self.known.store(Arc::new(Known { changes, hosts }));
-        Ok(())
     }
 
     async fn changes(&self) -> Result<Option<u64>, StoreError> {

@@ -137,3 +137,20 @@ async fn an_import_is_all_or_nothing() {
     assert!(registry.hosts.list().is_empty());
     assert!(recorded(&*registry.versions.parts.store).await.is_empty());
 }
+
+#[tokio::test]
+async fn more_hosts_than_a_commit_takes_are_imported_in_parts() {
+    let registry = registry(parts()).await;
+    let file = |from: usize, to: usize| {
+        let hosts: Vec<_> = (from..to).map(|n| format!("\"h{n}\": {{}}")).collect();
+        import(&format!("{{{}}}", hosts.join(",")))
+    };
+    let refused = registry.take(file(0, 4001)).await.unwrap_err().to_string();
+    assert_eq!(
+        refused,
+        "hosts: 4001 hosts would change, more than 4000 at once; import them in parts: whom a file does not name stays"
+    );
+    registry.take(file(0, 4000)).await.unwrap();
+    registry.take(file(0, 4001)).await.unwrap();
+    assert_eq!(registry.hosts.count(), 4001);
+}
