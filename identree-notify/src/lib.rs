@@ -12,5 +12,8 @@ pub mod splunk;
 #[cfg(feature = "syslog")]
 pub mod syslog;
 
+#[cfg(any(feature = "loki", feature = "splunk"))]
+pub use self::http::EndpointError;
+
 #[cfg(test)]
 mod tests;

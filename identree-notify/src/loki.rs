@@ -13,8 +13,7 @@ use identree_core::time::Clock;
 use serde::Serialize;
 use url::Url;
 
-use crate::http::Endpoint;
-pub use crate::http::EndpointError;
+use crate::http::{Endpoint, EndpointError};
 use crate::line;
 
 /// The path of the API (Loki's manual, "Ingest logs").

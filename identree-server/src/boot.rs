@@ -42,6 +42,7 @@ use crate::parts::Parts;
 use crate::refusals::Refusals;
 use crate::router::{Rooms, router};
 use crate::session::Sessions;
+use crate::sinks::{self, SinksError};
 use crate::telemetry::{CountedStore, Telemetry};
 use crate::versioned::{FileError, Followed, Own};
 use crate::web::Web;
@@ -89,6 +90,9 @@ pub enum BootError {
     /// The provider's settings are unusable.
     #[error(transparent)]
     Provider(#[from] ProviderError),
+    /// A sink of the audit log cannot be made.
+    #[error(transparent)]
+    Sinks(#[from] SinksError),
     /// A listener cannot be had.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -184,6 +188,7 @@ impl Server {
         let announced = Announced::load(&settings.data_dir, signer.public_key(), settings.decision_root)?
             .following(followed.clone());
         let told = followed.clone();
+        let sinks = sinks::make(&settings.audit, &clock, &*entropy)?;
         let list = settings.external_url.to_string();
         let builder = Engine::builder()
             .store(store)
@@ -198,6 +203,7 @@ impl Server {
             .caps(settings.caps)
             .answer_extra_with(EXTRA, move || told.client().to_string())
             .page_url(move |_| list.clone());
+        let builder = sinks.into_iter().fold(builder, EngineBuilder::audit);
         let engine = extend(builder).build().await?;
         let external_url = Arc::new(settings.external_url.clone());
         let provider = Arc::new(Provider::new(provider_settings(&settings), Arc::clone(&clock))?);

@@ -30,6 +30,7 @@ pub mod refusals;
 pub mod router;
 pub mod routes;
 pub mod session;
+pub mod sinks;
 pub mod telemetry;
 pub mod versioned;
 pub mod web;

@@ -20,8 +20,7 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use self::reply::{Acked, Taken};
-use crate::http::Endpoint;
-pub use crate::http::EndpointError;
+use crate::http::{Endpoint, EndpointError};
 use crate::line;
 
 /// The longest body, before compression: collectors of older versions take a million bytes.

@@ -1,5 +1,6 @@
 //! Configuration: one table of names, four sources, one typed result, all problems at once.
 
+mod audit;
 mod database;
 mod source;
 pub mod table;
@@ -17,6 +18,7 @@ use identree_core::text::visible;
 use identree_core::wire::settings::{ClientSettings, PasswordType};
 use url::Url;
 
+pub use self::audit::{AuditLog, AuditSettings, Loki, Splunk, Syslog};
 pub use self::database::Database;
 pub use self::source::{Found, read};
 use crate::layer::client_ip::TrustedProxies;
@@ -85,6 +87,8 @@ pub struct Settings {
     pub policies_named: bool,
     /// `IDENTREE_HOST_REGISTRY_FILE`.
     pub hosts_file: Option<PathBuf>,
+    /// `IDENTREE_AUDIT_…`.
+    pub audit: AuditSettings,
     /// `IDENTREE_DATA_DIR`.
     pub data_dir: PathBuf,
     /// `IDENTREE_DATABASE_DRIVER`, `…_DSN` and `…_MAX_OPEN_CONNS`.
@@ -201,6 +205,7 @@ impl Reader<'_> {
             self.duration("IDENTREE_CHALLENGE_TTL", Duration::from_secs(30)..=Duration::from_secs(86_400));
         let caps = self.caps();
         let admin_groups = self.groups();
+        let audit = self.audit();
         let data_dir = PathBuf::from(self.text("IDENTREE_DATA_DIR").unwrap_or_default());
         let database = self.database(&data_dir);
         let policies = self.text("IDENTREE_APPROVAL_POLICIES_FILE").map(PathBuf::from);
@@ -226,6 +231,7 @@ impl Reader<'_> {
             caps: caps?,
             admin_groups,
             hosts_file: self.text("IDENTREE_HOST_REGISTRY_FILE").map(PathBuf::from),
+            audit,
             policies_named: policies.is_some(),
             policies: policies.unwrap_or_else(|| data_dir.join("approval-policies.json")),
             database: database?,

@@ -47,6 +47,12 @@ pub(super) fn collect(environment: &BTreeMap<String, String>, conf: &Path, toml:
     found.conf_file(conf);
     found.environment(environment);
     found.secret_files();
+    if found.get("IDENTREE_AUDIT_BUFFER_SIZE").is_some() {
+        found.warnings.push(
+            "IDENTREE_AUDIT_BUFFER_SIZE has no effect: no event is dropped, and what is not shipped yet stays in the database"
+                .to_owned(),
+        );
+    }
     found
 }
 

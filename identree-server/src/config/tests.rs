@@ -3,13 +3,13 @@ use std::collections::BTreeMap;
 use super::source::collect;
 use super::*;
 
-struct Files {
+pub(super) struct Files {
     dir: tempfile::TempDir,
     environment: BTreeMap<String, String>,
 }
 
 impl Files {
-    fn new(pairs: &[(&str, &str)]) -> Self {
+    pub(super) fn new(pairs: &[(&str, &str)]) -> Self {
         let mut environment = BTreeMap::new();
         for (name, value) in [
             ("IDENTREE_OIDC_ISSUER_URL", "https://idp.example"),
@@ -36,7 +36,7 @@ impl Files {
         collect(&self.environment, &self.dir.path().join("identree.conf"), &self.dir.path().join("config.toml"))
     }
 
-    fn settings(&self) -> Result<Settings, String> {
+    pub(super) fn settings(&self) -> Result<Settings, String> {
         Settings::from_found(&self.found()).map_err(|error| error.to_string())
     }
 }

@@ -27,7 +27,7 @@ use super::place::Place;
 use super::ports::{Ports, address};
 use super::{DevArgs, DevError};
 use crate::boot::Server;
-use crate::config::{Database, Settings};
+use crate::config::{AuditSettings, Database, Settings};
 use crate::devidp::{Client, DevIdpError, DevProvider, Persona};
 use crate::layer::client_ip::TrustedProxies;
 use crate::layer::rate_limit::Rates;
@@ -162,6 +162,7 @@ fn settings(place: &Place, certificates: &Certificates, ports: Ports, secret: &s
         policies: place.path("approval-policies.json"),
         hosts_file: None,
         policies_named: false,
+        audit: AuditSettings::default(),
         data_dir: place.dir().to_owned(),
         database: Database::Sqlite(place.path("identree.db")),
     })
