@@ -10,6 +10,7 @@ mod browser;
 mod clock_steps;
 #[cfg(feature = "fuzzing")]
 mod corpora;
+mod dashboards;
 mod enroll;
 mod enrolment;
 mod events;

@@ -170,7 +170,7 @@ fn after_real_traffic_the_numbers_are_those_of_the_journal() {
     clippy::print_stderr,
     reason = "in CI nothing may be missing, elsewhere it is told"
 )]
-fn missing(what: &str) {
+pub(crate) fn missing(what: &str) {
     assert!(std::env::var_os("CI").is_none(), "{what} is missing");
     eprintln!("not checked: {what} is missing");
 }
