@@ -99,9 +99,9 @@ fn find(name: &str) -> Option<(&'static Metric, bool)> {
     let histogram = |end| found(name.strip_suffix(end)?).filter(|metric| matches!(metric.kind, Kind::Histogram(_)));
     match found(name).filter(|metric| !matches!(metric.kind, Kind::Histogram(_))) {
         Some(metric) => Some((metric, false)),
-        None => histogram("_bucket").map(|metric| (metric, true)).or_else(|| {
-            histogram("_sum").or_else(|| histogram("_count")).map(|metric| (metric, false))
-        }),
+        None => histogram("_bucket")
+            .map(|metric| (metric, true))
+            .or_else(|| histogram("_sum").or_else(|| histogram("_count")).map(|metric| (metric, false))),
     }
 }
 
@@ -135,7 +135,9 @@ fn wrong(expression: &str) -> Vec<String> {
     if asked.metrics.is_empty() {
         wrong.push("asks for nothing".to_owned());
     }
-    wrong.extend(asked.grouped.iter().filter(|label| !labels.contains(&***label)).map(|label| format!("no label {label}")));
+    wrong.extend(
+        asked.grouped.iter().filter(|label| !labels.contains(&***label)).map(|label| format!("no label {label}")),
+    );
     wrong
 }
 
@@ -151,11 +153,18 @@ fn expressions(panels: &Value) -> Vec<String> {
 
 #[test]
 fn every_panel_asks_for_what_there_is() {
-    for (file, uid) in [("identree-overview", "identree-overview"), ("identree-audit-health", "identree-audit-health")] {
+    for (file, uid) in [("identree-overview", "identree-overview"), ("identree-audit-health", "identree-audit-health")]
+    {
         let text = std::fs::read_to_string(deploy(&format!("grafana/{file}.json"))).unwrap();
         let board: Value = serde_json::from_str(&text).unwrap();
-        assert_eq!((&board["uid"], &board["refresh"], &board["time"]["from"]), (&uid.into(), &"30s".into(), &"now-6h".into()));
-        assert_eq!(board["__inputs"][0]["name"], "DS_PROMETHEUS", "{file} asks for its data source when it is imported");
+        assert_eq!(
+            (&board["uid"], &board["refresh"], &board["time"]["from"]),
+            (&uid.into(), &"30s".into(), &"now-6h".into())
+        );
+        assert_eq!(
+            board["__inputs"][0]["name"], "DS_PROMETHEUS",
+            "{file} asks for its data source when it is imported"
+        );
         let expressions = expressions(&board["panels"]);
         assert!(expressions.len() > 10, "{file}");
         for expression in expressions {
@@ -181,7 +190,12 @@ fn every_rule_asks_for_what_there_is_and_does_what_it_says() {
         let Ok(output) = Command::new("promtool").args(arguments).current_dir(deploy("prometheus")).output() else {
             return crate::metrics::missing("promtool");
         };
-        assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 }
 
