@@ -201,6 +201,7 @@ impl Server {
             .admin_groups(settings.admin_groups.clone())
             .question_life(settings.question_life)
             .caps(settings.caps)
+            .log_retention(settings.log_retention)
             .answer_extra_with(EXTRA, move || told.client().to_string())
             .page_url(move |_| list.clone());
         let builder = sinks.into_iter().fold(builder, EngineBuilder::audit);

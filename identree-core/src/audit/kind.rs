@@ -162,6 +162,8 @@ kinds! {
         subject "", target "", actor "who did it", ["size"];
     LogExported = "log_exported", "A part of the log was copied out of the database.",
         subject "", target "", actor "who did it", ["address", "count", "first", "request", "size"];
+    LogPruned = "log_pruned", "The beginning of the log was removed because it is older than is to be kept.",
+        subject "", target "", actor "", ["count", "seq"];
     LogErased = "log_erased", "Personal data of events was erased; the events and their proofs stay.",
         subject "", target "", actor "who did it", ["address", "count", "reason", "request", "seq"];
 }

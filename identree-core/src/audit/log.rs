@@ -136,6 +136,11 @@ impl AuditLog {
         Ok(oldest.map(|oldest| self.0.clock.now().since(oldest.event.at)))
     }
 
+    /// Under which names the sinks of this engine keep their places.
+    pub(crate) fn readers(&self) -> Vec<ReaderName> {
+        self.0.sinks.iter().map(|(name, _)| ReaderName(name.0.clone())).collect()
+    }
+
     /// The sinks that refuse this server for good.
     pub fn parked(&self) -> impl Iterator<Item = &SinkName> {
         self.0.sinks.iter().filter(|(_, counts)| counts.is_parked()).map(|(name, _)| name)

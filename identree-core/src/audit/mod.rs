@@ -48,6 +48,7 @@ mod kind;
 mod log;
 pub mod proof;
 pub(crate) mod pump;
+pub mod retention;
 pub(crate) mod seal;
 pub mod search;
 mod sink;

@@ -68,6 +68,7 @@ impl Default for EngineBuilder {
                 question_life: Duration::from_secs(120),
                 grant_life: Duration::from_secs(30),
                 retention: Duration::from_secs(30 * 24 * 3600),
+                log_retention: None,
                 caps: Caps::default(),
                 extras: Vec::new(),
             },
@@ -177,6 +178,14 @@ impl EngineBuilder {
     #[must_use]
     pub const fn retention(mut self, retention: Duration) -> Self {
         self.settings.retention = retention;
+        self
+    }
+
+    /// How long the sealed log is kept (`IDENTREE_AUDIT_RETENTION`), in whole bundles, and never less than until each sink of this engine has
+    /// taken it; for ever unless told.
+    #[must_use]
+    pub const fn log_retention(mut self, keep: Option<Duration>) -> Self {
+        self.settings.log_retention = keep;
         self
     }
 

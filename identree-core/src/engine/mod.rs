@@ -12,6 +12,7 @@ mod log;
 mod notices;
 mod open;
 mod plan;
+mod prune;
 mod replicas;
 mod sweep;
 mod tasks;
@@ -74,6 +75,7 @@ struct Settings {
     question_life: Duration,
     grant_life: Duration,
     retention: Duration,
+    log_retention: Option<Duration>,
     caps: Caps,
     /// Told, signed, with every answer.
     extras: Vec<answer::Extra>,

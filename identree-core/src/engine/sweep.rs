@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::{Engine, Inner, plan};
+use super::{Engine, Inner, plan, prune};
 use crate::challenge::ChallengeRecord;
 use crate::store::{LeaseName, StoreError};
 use crate::time::Timestamp;
@@ -15,7 +15,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often the store is swept.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// How long the lease of whoever sweeps is held: longer than the pause, so that it changes hands only when its holder is gone.
-const SWEEP_HELD: Duration = Duration::from_secs(150);
+pub(super) const SWEEP_HELD: Duration = Duration::from_secs(150);
 /// The most that one sweep removes, so that it never blocks the writer for long.
 const SWEEP_LIMIT: u32 = 500;
 
@@ -32,7 +32,7 @@ pub(super) fn start(engine: &Engine) {
 }
 
 async fn run(weak: Weak<Inner>) {
-    let mut next_sweep = Timestamp::default();
+    let (mut next_sweep, mut next_prune) = (Timestamp::default(), None);
     loop {
         let (alarm, sleep) = {
             let Some(inner) = weak.upgrade() else { return };
@@ -44,6 +44,10 @@ async fn run(weak: Weak<Inner>) {
             if now >= next_sweep {
                 let more = sweep(&engine, now).await;
                 next_sweep = now + if more { TRY_AGAIN } else { SWEEP_EVERY };
+            }
+            if now >= *next_prune.get_or_insert(now + prune::FIRST) {
+                prune::run(&engine).await;
+                next_prune = Some(now + prune::EVERY);
             }
             let due = engine.0.live.next_due().map_or(next_sweep, |due| due.min(next_sweep)).min(now + LOOK_EVERY);
             let sleep = engine.0.clock.sleep_until(due);

@@ -79,6 +79,8 @@ pub struct Settings {
     pub question_life: Duration,
     /// `IDENTREE_MAX_PENDING`, `…_PER_HOST`, `…_PER_USER` and `IDENTREE_DENIAL_COOLDOWN`.
     pub caps: Caps,
+    /// `IDENTREE_AUDIT_RETENTION`; none is for ever.
+    pub log_retention: Option<Duration>,
     /// `IDENTREE_ADMIN_GROUPS`.
     pub admin_groups: Vec<GroupName>,
     /// `IDENTREE_APPROVAL_POLICIES_FILE`.
@@ -209,6 +211,7 @@ impl Reader<'_> {
         let data_dir = PathBuf::from(self.text("IDENTREE_DATA_DIR").unwrap_or_default());
         let database = self.database(&data_dir);
         let policies = self.text("IDENTREE_APPROVAL_POLICIES_FILE").map(PathBuf::from);
+        let log_retention = self.log_retention();
         Some(Settings {
             issuer: issuer?.1,
             public_issuer: public_issuer.map(|(_, text)| text),
@@ -230,6 +233,7 @@ impl Reader<'_> {
             question_life: question_life?,
             caps: caps?,
             admin_groups,
+            log_retention,
             hosts_file: self.text("IDENTREE_HOST_REGISTRY_FILE").map(PathBuf::from),
             audit,
             policies_named: policies.is_some(),
@@ -389,6 +393,13 @@ impl Reader<'_> {
             );
         }
         key
+    }
+
+    fn log_retention(&mut self) -> Option<Duration> {
+        let name = "IDENTREE_AUDIT_RETENTION";
+        let for_ever = humantime::parse_duration(&self.text(name)?).is_ok_and(|time| time.is_zero());
+        let day = Duration::from_secs(86_400);
+        if for_ever { None } else { self.duration(name, day..=day * 36_500) }
     }
 
     /// What hosts are told. A time or number of 0 tells nothing, as in the seeds.

@@ -261,6 +261,13 @@ pub const TABLE: &[Entry] = &[
     later("IDENTREE_NOTIFICATION_CONFIG_FILE", "notifications.config_file", Path),
     later("IDENTREE_ADMIN_NOTIFY_FILE", "notifications.admin_notify_file", Path),
     later("IDENTREE_NOTIFY_TIMEOUT", "notifications.timeout", Duration),
+    used(
+        "IDENTREE_AUDIT_RETENTION",
+        "",
+        Duration,
+        "400d",
+        "How long the sealed log is kept, at least a day, and never less than until each sink has taken it; 0s is for ever.",
+    ),
     used("IDENTREE_AUDIT_LOG", "", Text, "", "Where the audit log goes as lines of JSON: stdout, or file:/path."),
     used("IDENTREE_AUDIT_LOG_MAX_SIZE", "", Bytes, "100MB", "The size beyond which that file is rotated; 0 for never."),
     used("IDENTREE_AUDIT_LOG_MAX_FILES", "", Number, "5", "How many rotated files are kept, 1 to 1000."),

@@ -176,3 +176,14 @@ fn the_digest_tells_configurations_apart_and_nothing_of_secrets() {
     assert_eq!(proxied("https://ann:pw@id.example"), proxied("https://id.example"));
     assert_ne!(proxied("https://id.example"), plain);
 }
+
+#[test]
+fn the_log_is_kept_for_a_long_time_or_for_ever() {
+    let days = |days: u64| Some(std::time::Duration::from_secs(days * 86_400));
+    let kept = |files: Files| files.settings().map(|settings| settings.log_retention);
+    assert_eq!(kept(Files::new(&[])), Ok(days(400)));
+    for (text, keep) in [("30d", days(30)), ("0s", None), ("0", None)] {
+        assert_eq!(kept(Files::new(&[("IDENTREE_AUDIT_RETENTION", text)])), Ok(keep), "{text}");
+    }
+    assert!(kept(Files::new(&[("IDENTREE_AUDIT_RETENTION", "1h")])).unwrap_err().contains("is not a duration"));
+}

@@ -158,6 +158,7 @@ fn settings(place: &Place, certificates: &Certificates, ports: Ports, secret: &s
         metrics_token: None,
         question_life: QUESTION_LIFE,
         caps: Caps::default(),
+        log_retention: None,
         admin_groups: vec![GroupName::parse(Persona::ADMIN_GROUP)?],
         policies: place.path("approval-policies.json"),
         hosts_file: None,
