@@ -13,6 +13,8 @@ use identree_core::store::{
 };
 use identree_core::testkit::fakes::{self, START};
 use identree_evidence::peer::{Cluster, Stop};
+use sea_orm::sqlx::postgres::PgConnection;
+use sea_orm::sqlx::{self, Connection as _};
 use tokio::sync::broadcast::Receiver;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -269,6 +271,32 @@ async fn what_cannot_be_taken_harms_nobody_else() {
     cluster.sql(&dsn, "UPDATE challenges SET record = '{}'");
     let answer = store.challenge(fakes::question(1).id).await;
     assert!(matches!(answer, Err(StoreError::Corrupt { table: "challenges", .. })), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_row_that_somebody_holds_holds_up_only_who_wants_it() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let dsn = cluster.schema();
+    let store = connect(&dsn).await.unwrap();
+    store.commit(opened(0)).await.unwrap();
+    // As a server that was cut off in the middle of a transaction.
+    let mut holder = PgConnection::connect(&dsn).await.unwrap();
+    let mut held = holder.begin().await.unwrap();
+    sqlx::query("SELECT FROM challenges FOR UPDATE").execute(&mut *held).await.unwrap();
+    let vote = Batch::unrecorded(vec![Change::Advance(fakes::approved(&fakes::pending(0), "ben", START))]);
+    let mut tasks = JoinSet::new();
+    for n in 0..40 {
+        let (store, vote) = (store.clone(), vote.clone());
+        tasks.spawn(async move { (n, store.commit(if n == 20 { vote } else { opened(n + 1) }).await) });
+    }
+    while let Some(done) = tasks.join_next().await {
+        let (n, answer) = done.unwrap();
+        let right = if n == 20 { matches!(answer, Err(StoreError::Unavailable(_))) } else { answer.is_ok() };
+        assert!(right, "{n}: {answer:?}");
+    }
+    held.rollback().await.unwrap();
+    store.commit(vote).await.unwrap();
+    assert_eq!(store.unsealed(Page::first(100)).await.unwrap().items.len(), 40);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

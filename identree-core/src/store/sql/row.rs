@@ -61,10 +61,16 @@ impl Write {
         Ok(Self { changes, events, probe: false })
     }
 
-    /// Whether something in it holds a NUL, which text in PostgreSQL may not. (What becomes JSON has it escaped.)
+    /// Whether PostgreSQL could not take it: a NUL in a key (what becomes JSON has it escaped), a key longer than it may be, more events
+    /// than there are places for.
     #[cfg(feature = "postgres")]
-    pub(super) fn has_nul(&self) -> bool {
-        self.changes.iter().any(|change| matches!(change, RowChange::Document { key, .. } if key.key.contains('\0')))
+    pub(super) fn is_untakable(&self, events: usize) -> bool {
+        let key = |key: &str| key.contains('\0') || key.len() > 512;
+        self.events.len() > events
+            || self
+                .changes
+                .iter()
+                .any(|change| matches!(change, RowChange::Document { key: named, .. } if key(&named.key)))
     }
 
     /// Writes nothing that anybody reads, durably.

@@ -85,8 +85,8 @@ pub enum ConnectError {
 
 /// The code of a refusal for want of rights (<https://www.postgresql.org/docs/15/errcodes-appendix.html>).
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
-/// Deadlock, failed serialization, no lock in time: the same again may work.
-const AGAIN: [&str; 3] = ["40P01", "40001", "55P03"];
+/// Deadlock, failed serialization: the same again may work.
+const AGAIN: [&str; 2] = ["40P01", "40001"];
 
 fn code(error: &sqlx::Error) -> Option<String> {
     error.as_database_error()?.code().map(std::borrow::Cow::into_owned)
@@ -95,6 +95,12 @@ fn code(error: &sqlx::Error) -> Option<String> {
 /// Whether the role lacks a right.
 pub(super) fn is_refusal(error: &sqlx::Error) -> bool {
     code(error).is_some_and(|code| code == INSUFFICIENT_PRIVILEGE)
+}
+
+/// Whether the database refused a transaction, which is undone, and goes on itself. When it ends the connection (class 57P) it may have
+/// committed before.
+pub(super) fn is_undone(error: &sqlx::Error) -> bool {
+    code(error).is_some_and(|code| !code.starts_with("57P"))
 }
 
 /// Whether others were in the way, and the transaction is undone.

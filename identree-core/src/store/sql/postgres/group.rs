@@ -10,8 +10,12 @@ use super::nudges::Channel;
 use super::statements::{self, DocumentRow};
 use crate::store::DocumentKey;
 
-/// The least write there is.
-const PROBE: &str = "UPDATE seaql_migrations SET applied_at = applied_at";
+/// A write that meets nobody else's and leaves nothing.
+const PROBE: [&str; 2] = [
+    "INSERT INTO documents (collection, key, revision, expires_at_ms, bytes)
+        VALUES ('probe', pg_current_xact_id()::text, 1, 0, '')",
+    "DELETE FROM documents WHERE collection = 'probe' AND key = pg_current_xact_id()::text",
+];
 
 /// What a change is about.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -160,7 +164,9 @@ pub(super) async fn commit(connection: &mut PgConnection, writes: &[&Write], tel
             statements::record(&mut transaction, &events, tell.name(), payloads).await?;
         }
         if admitted.iter().any(|write| write.probe) {
-            sea_orm::sqlx::query(PROBE).execute(&mut *transaction).await?;
+            for statement in PROBE {
+                sea_orm::sqlx::query(statement).execute(&mut *transaction).await?;
+            }
         }
         transaction.commit().await?;
         break;

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::super::dialect;
 use super::super::row::Write;
-use super::error::is_passing;
+use super::error::{is_passing, is_undone};
 use super::nudges::Channel;
 use super::{DEADLINE, connect, group};
 use crate::store::StoreError;
@@ -27,9 +27,13 @@ const ROUNDS: usize = 4;
 /// How often a transaction that others were in the way of is tried.
 const TRIES: usize = 3;
 
+/// At most this many events in a batch: those of a group have places in one block.
+const EVENTS: usize = dialect::BLOCK as usize / GROUP;
+
 /// How the hot statements are to be run, whatever the database knows of its tables: row by row over the index, planned once. Statistics
 /// are old where tables grow fast.
-const PLANS: [(&str, &str); 5] = [
+const PLANS: [(&str, &str); 6] = [
+    ("lock_timeout", "1000"),
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),
     ("enable_hashjoin", "off"),
@@ -47,7 +51,7 @@ pub(super) struct Writer {
 #[derive(Debug)]
 struct Job {
     write: Write,
-    reply: oneshot::Sender<Result<(), StoreError>>,
+    reply: Reply,
 }
 
 impl Writer {
@@ -74,10 +78,9 @@ impl Writer {
 
     /// Waits until it is written, and no longer than [`DEADLINE`].
     pub(super) async fn commit(&self, write: Write) -> Result<(), StoreError> {
-        // Places within a block, and text that PostgreSQL takes.
-        if write.events.len() as i64 >= dialect::BLOCK / GROUP as i64 || write.has_nul() {
+        if write.is_untakable(EVENTS) {
             return Err(StoreError::Unavailable(
-                "a batch that PostgreSQL cannot take: too many events, or a NUL in a key".into(),
+                "a batch that PostgreSQL cannot take: too many events, or a key with a NUL or too long".into(),
             ));
         }
         let (reply, answer) = oneshot::channel();
@@ -102,6 +105,21 @@ pub(super) fn silent() -> StoreError {
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("the transaction failed: {0}")]
 struct Shared(Arc<sqlx::Error>);
+
+type Reply = oneshot::Sender<Result<(), StoreError>>;
+
+/// Nobody may be waiting any more.
+fn answer(reply: Reply, admitted: bool) {
+    let _ = reply.send(if admitted { Ok(()) } else { Err(StoreError::Conflict) });
+}
+
+fn failed(replies: Vec<Reply>, error: sqlx::Error) {
+    let (batches, error) = (replies.len(), Shared(Arc::new(error)));
+    tracing::error!(error = %error.0, batches, "a transaction failed; nothing of it is acknowledged");
+    for reply in replies {
+        let _ = reply.send(Err(StoreError::Unavailable(error.clone().into())));
+    }
+}
 
 /// What writes, one transaction after the other.
 struct Work {
@@ -138,22 +156,25 @@ impl Work {
         // At most GROUP, so nothing is lost.
         metrics::histogram!("identree_store_commit_batches").record(u32::try_from(writes.len()).unwrap_or(u32::MAX));
         let writes: Vec<&Write> = writes.iter().collect();
-        match timeout(DEADLINE, self.commit(&writes)).await.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
-            Ok(admitted) => {
-                for (reply, admitted) in replies.into_iter().zip(admitted) {
-                    // Nobody may be waiting any more.
-                    let _ = reply.send(if admitted { Ok(()) } else { Err(StoreError::Conflict) });
+        match self.in_time(&writes).await {
+            Ok(admitted) => replies.into_iter().zip(admitted).for_each(|(reply, admitted)| answer(reply, admitted)),
+            // One of them is at fault, or waits for a row that somebody holds: the others are not to suffer for it.
+            Err(error) if writes.len() > 1 && is_undone(&error) => {
+                tracing::warn!(%error, batches = writes.len(), "a transaction failed; each of its batches is tried alone");
+                for (write, reply) in writes.into_iter().zip(replies) {
+                    match self.in_time(&[write]).await {
+                        Ok(admitted) => answer(reply, admitted.contains(&true)),
+                        Err(error) => failed(vec![reply], error),
+                    }
                 }
             }
-            Err(error) => {
-                self.connection = None;
-                let (batches, error) = (replies.len(), Shared(Arc::new(error)));
-                tracing::error!(error = %error.0, batches, "a transaction failed; nothing of it is acknowledged");
-                for reply in replies {
-                    let _ = reply.send(Err(StoreError::Unavailable(error.clone().into())));
-                }
-            }
+            Err(error) => failed(replies, error),
         }
+    }
+
+    /// Commits what fits, or gives up in time.
+    async fn in_time(&mut self, writes: &[&Write]) -> sqlx::Result<Vec<bool>> {
+        timeout(DEADLINE, self.commit(writes)).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
 
     /// Commits what fits; a deadlock and the like is tried again.
