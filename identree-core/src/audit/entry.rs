@@ -66,37 +66,95 @@ pub enum EntryError {
     TooLong,
 }
 
-/// The leaf. Members stand in the order of their names.
-#[derive(Serialize, Deserialize)]
+/// The leaf as it is read.
+#[derive(Deserialize)]
 struct Leaf<'a> {
     at: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     challenge: Option<ChallengeId>,
-    #[serde(borrow, default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(borrow, default)]
     details: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
     id: EventId,
     kind: EventKind,
     /// The commitment.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default)]
     personal: Option<Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    target: Option<Cow<'a, Target>>,
-    v: u8,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
+    target: Option<Target>,
+    #[serde(borrow, default)]
     via: Option<Cow<'a, str>>,
 }
 
-/// The personal part, in the order of its names.
-#[derive(Serialize, Deserialize)]
+/// The personal part as it is read.
+#[derive(Deserialize)]
 struct Personal<'a> {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    actor: Option<Cow<'a, UserName>>,
-    #[serde(borrow, default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default)]
+    actor: Option<UserName>,
+    #[serde(borrow, default)]
     details: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
     #[serde(borrow)]
     salt: Cow<'a, str>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    subject: Option<Cow<'a, UserName>>,
+    #[serde(default)]
+    subject: Option<UserName>,
+}
+
+/// The leaf as it is written, straight from the event. Members stand in the order of their names.
+#[derive(Serialize)]
+struct LeafOf<'a> {
+    at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    challenge: Option<ChallengeId>,
+    #[serde(skip_serializing_if = "DetailsOf::is_empty")]
+    details: DetailsOf<'a>,
+    id: EventId,
+    kind: EventKind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    personal: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<&'a Target>,
+    v: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    via: Option<&'a str>,
+}
+
+/// The personal part as it is written, in the order of its names.
+#[derive(Serialize)]
+struct PersonalOf<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actor: Option<&'a UserName>,
+    #[serde(skip_serializing_if = "DetailsOf::is_empty")]
+    details: DetailsOf<'a>,
+    salt: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'a UserName>,
+}
+
+/// The details of one of the two parts.
+struct DetailsOf<'a> {
+    all: &'a BTreeMap<String, String>,
+    personal: bool,
+}
+
+impl<'a> DetailsOf<'a> {
+    fn iter(&self) -> impl Iterator<Item = (&'a String, &'a String)> + use<'a> {
+        let personal = self.personal;
+        let is_personal = |name: &String| PERSONAL_DETAILS.binary_search(&name.as_str()).is_ok();
+        self.all.iter().filter(move |(name, _)| is_personal(name) == personal)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+}
+
+impl Serialize for DetailsOf<'_> {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let short = |value: &'_ String| self.personal || value.len() <= LONGEST_DETAIL;
+        to.collect_map(self.iter().map(|(name, value)| match short(value) {
+            true => (name, Cow::Borrowed(&**value)),
+            false => (name, digest(value)),
+        }))
+    }
 }
 
 impl Entry {
@@ -105,33 +163,27 @@ impl Entry {
     /// # Errors
     /// [`EntryError::TooLong`] if it is longer than an entry may be, details apart.
     pub fn of(event: &AuditEvent, salt: [u8; 16]) -> Result<Self, EntryError> {
-        let (mut open, mut kept) = (BTreeMap::new(), BTreeMap::new());
-        for (name, value) in &event.details {
-            let personal = PERSONAL_DETAILS.binary_search(&name.as_str()).is_ok();
-            let value = if value.len() > LONGEST_DETAIL && !personal { digest(value) } else { Cow::Borrowed(&**value) };
-            let of = if personal { &mut kept } else { &mut open };
-            of.insert(Cow::Borrowed(&**name), value);
-        }
+        let kept = DetailsOf { all: &event.details, personal: true };
         let personal = if event.actor.is_none() && event.subject.is_none() && kept.is_empty() {
             Vec::new()
         } else {
-            json(&Personal {
-                actor: event.actor.as_ref().map(Cow::Borrowed),
+            json(&PersonalOf {
+                actor: event.actor.as_ref(),
                 details: kept,
-                salt: URL_SAFE_NO_PAD.encode(salt).into(),
-                subject: event.subject.as_ref().map(Cow::Borrowed),
+                salt: URL_SAFE_NO_PAD.encode(salt),
+                subject: event.subject.as_ref(),
             })?
         };
-        let leaf = json(&Leaf {
+        let leaf = json(&LeafOf {
             at: event.at,
             challenge: event.challenge,
-            details: open,
+            details: DetailsOf { all: &event.details, personal: false },
             id: event.id,
             kind: event.kind,
-            personal: (!personal.is_empty()).then(|| commitment(&personal).into()),
-            target: event.target.as_ref().map(Cow::Borrowed),
+            personal: (!personal.is_empty()).then(|| commitment(&personal)),
+            target: event.target.as_ref(),
             v: 1,
-            via: event.via.as_deref().map(Cow::Borrowed),
+            via: event.via.as_deref(),
         })?;
         if leaf.len() > LONGEST_LEAF { Err(EntryError::TooLong) } else { Ok(Self { leaf, personal }) }
     }
@@ -157,14 +209,14 @@ impl Entry {
         let mut salt = None;
         let mut event = AuditEvent {
             challenge: leaf.challenge,
-            target: leaf.target.map(Cow::into_owned),
+            target: leaf.target,
             via: leaf.via.map(Cow::into_owned),
             details: leaf.details.into_iter().map(owned).collect(),
             ..AuditEvent::new(leaf.id, leaf.at, leaf.kind)
         };
         if let Some(personal) = personal {
-            event.actor = personal.actor.map(Cow::into_owned);
-            event.subject = personal.subject.map(Cow::into_owned);
+            event.actor = personal.actor;
+            event.subject = personal.subject;
             event.details.extend(personal.details.into_iter().map(owned));
             salt = URL_SAFE_NO_PAD.decode(&*personal.salt).ok().and_then(|bytes| bytes.try_into().ok());
         }
