@@ -19,8 +19,9 @@ use url::Url;
 
 use crate::announced::{Announced, AnnouncedError};
 use crate::api::health::Health;
-use crate::api::metrics::{Metrics, MetricsToken};
-use crate::api::{EnrolApi, HostApi, Waits};
+use crate::api::log::LogApi;
+use crate::api::metrics::Metrics;
+use crate::api::{BearerToken, EnrolApi, HostApi, Waits};
 use crate::clock_steps;
 use crate::config::{Database, HostSettings, Settings};
 use crate::data_lock::{DataLock, DataLockError};
@@ -222,7 +223,7 @@ impl Server {
         let door = Admission::recording(Limits { exempt, ..Limits::default() }.within_descriptors(), refusals.clone());
         let metrics = telemetry.zip(settings.metrics_token.as_ref()).map(|(telemetry, token)| Metrics {
             telemetry,
-            token: MetricsToken::new(token),
+            token: BearerToken::new(token),
             engine: engine.clone(),
             limits: limits.clone(),
             door: door.clone(),
@@ -230,6 +231,11 @@ impl Server {
             hosts: hosts.clone(),
         });
         let telemetry = metrics.as_ref().map(|metrics| metrics.telemetry.clone());
+        let log = settings.audit_read_token.as_ref().map(|token| LogApi {
+            store: Arc::clone(&parts.store),
+            token: BearerToken::new(token),
+            limits: limits.clone(),
+        });
         let authorities = authorities(&settings, [plain.as_ref(), tls.as_ref()])?;
         let life = Life { parts: parts.clone(), replica: engine.replica().clone(), config: settings.digest.clone() };
         let router = router(Rooms {
@@ -267,6 +273,7 @@ impl Server {
             headers: SecurityHeaders { https },
             client_ip: ClientIpLayer { proxies: settings.trusted_proxies.clone() },
             metrics,
+            log,
         });
         let (plain, tls) = (plain.map(|one| one.behind(door.clone())), tls.map(|one| one.behind(door)));
         life.started().await?;

@@ -7,6 +7,7 @@ use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse as _;
 
 use crate::api::health::{self, Health};
+use crate::api::log::LogApi;
 use crate::api::metrics::{self, Metrics};
 use crate::api::{self, EnrolApi, HostApi};
 use crate::layer::around::AroundLayer;
@@ -47,6 +48,8 @@ pub struct Rooms {
     pub client_ip: ClientIpLayer,
     /// What is counted, if anything is.
     pub metrics: Option<Metrics>,
+    /// The sealed log, if auditors may read it here.
+    pub log: Option<LogApi>,
     /// Where what is refused is noted.
     pub refusals: Refusals,
 }
@@ -58,7 +61,7 @@ pub struct Rooms {
 /// | `/language` | headers → language → `sign_in` → `rate_limit` → `same_origin` |
 /// | `/api/challenge…`, `/api/host/…`, `/api/agent/heartbeat` | `host_auth` → `rate_limit`, no more: ten thousand waiting requests rest there |
 /// | `/api/enroll`, which looks at its token and counts by itself | none |
-/// | `/livez`, `/readyz`, `/healthz`; `/metrics`, which looks at its token itself | none |
+/// | `/livez`, `/readyz`, `/healthz`; `/metrics` and `/log/…`, which look at their tokens themselves | none |
 ///
 /// Layers that come together are given together: each call of `layer` is a box, and a copy of all that is in it, per request.
 pub fn router(rooms: Rooms) -> Router {
@@ -73,6 +76,7 @@ pub fn router(rooms: Rooms) -> Router {
         headers: tells,
         client_ip,
         metrics,
+        log,
         refusals,
     } = rooms;
     let http = metrics.as_ref().map(|metrics| Arc::new(HttpMeters::new(metrics.telemetry.clone())));
@@ -95,6 +99,7 @@ pub fn router(rooms: Rooms) -> Router {
     let choice = web::language::routes(cookies).layer((every.clone(), page, from_fn_with_state(forms, same_origin)));
     let others = Router::new()
         .merge(metrics.map(metrics::routes).unwrap_or_default())
+        .merge(log.map(api::log::routes).unwrap_or_default())
         .merge(health::routes(health))
         .merge(api::enrolment(enrol.clone()));
     Router::new()

@@ -18,7 +18,7 @@ pub enum Door {
     Host,
     /// Whoever knows an enrolment token.
     Token,
-    /// A scraper with its token; without one in the configuration there is no such route.
+    /// A scraper or an auditor with its token; without one in the configuration there is no such route.
     Scraper,
     /// A signed-in person reading what is theirs.
     Person,
@@ -78,6 +78,9 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/callback", Door::SignIn).records(&[SignedIn, PersonLinked, SessionEnded]),
     route("GET", "/assets/{name}", Door::Open),
     route("GET", "/metrics", Door::Scraper),
+    route("GET", "/log/checkpoint", Door::Scraper),
+    route("GET", "/log/key", Door::Scraper),
+    route("GET", "/log/tile/{*path}", Door::Scraper),
     route("GET", "/livez", Door::Open),
     route("GET", "/readyz", Door::Open),
     route("GET", "/healthz", Door::Open),

@@ -4,21 +4,18 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Extension, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use identree_core::Engine;
-use identree_core::audit::{AuditLog, EventKind, LogStanding};
-use identree_core::canon::sha256;
-use identree_core::secret::Secret;
+use identree_core::audit::{AuditLog, LogStanding};
 use identree_core::store::StoreError;
 
-use super::Problem;
+use super::BearerToken;
 use crate::hosts::Hosts;
 use crate::layer::client_ip::ClientAddress;
 use crate::layer::rate_limit::RateLimits;
 use crate::listen::Admission;
-use crate::refusals::Refusal;
 use crate::telemetry::{Standing, Telemetry};
 use crate::web::events::Events;
 
@@ -31,7 +28,7 @@ pub struct Metrics {
     /// The recorder.
     pub telemetry: Telemetry,
     /// What a scraper must show.
-    pub token: MetricsToken,
+    pub token: BearerToken,
     /// Where questions wait.
     pub engine: Engine,
     /// How often one address may show a wrong token.
@@ -44,41 +41,15 @@ pub struct Metrics {
     pub hosts: Hosts,
 }
 
-/// `IDENTREE_METRICS_TOKEN`, as its hash: compared in a time that tells neither its length nor where another differs.
-#[derive(Debug, Clone)]
-pub struct MetricsToken(Secret<[u8; 32]>);
-
-impl MetricsToken {
-    /// Takes the token in.
-    pub fn new(token: &Secret<String>) -> Self {
-        Self(Secret::new(sha256(token.expose().as_bytes())))
-    }
-
-    /// Whether exactly one `Authorization: Bearer` (RFC 6750 §2.1) holds it. A token in the address counts for nothing:
-    /// addresses end up in logs.
-    fn is_shown(&self, headers: &HeaderMap) -> bool {
-        let mut shown = headers.get_all(header::AUTHORIZATION).iter();
-        let (Some(value), None) = (shown.next(), shown.next()) else { return false };
-        let Some((scheme, token)) = value.to_str().ok().and_then(|value| value.split_once(' ')) else { return false };
-        scheme.eq_ignore_ascii_case("bearer") && self.0.matches(&sha256(token.trim_start().as_bytes()))
-    }
-}
-
 /// The route.
 pub fn routes(metrics: Metrics) -> Router {
     Router::new().route("/metrics", get(scrape)).with_state(metrics)
 }
 
 async fn scrape(State(own): State<Metrics>, client: Option<Extension<ClientAddress>>, headers: HeaderMap) -> Response {
-    if !own.token.is_shown(&headers) {
-        if let Err(why) = own.limits.count_failure(client.map(|Extension(client)| client)) {
-            return Problem::too_fast(why).into_response();
-        }
-        let how = [(header::WWW_AUTHENTICATE, "Bearer")];
-        let mut response = (StatusCode::UNAUTHORIZED, how, "the bearer token was not accepted\n").into_response();
-        metrics::counter!("identree_auth_failures_total", "reason" => "metrics_token").increment(1);
-        Refusal::new(EventKind::AuthenticationFailed, "metrics_token").leave(&mut response);
-        return response;
+    let client = client.map(|Extension(client)| client);
+    if let Some(refusal) = own.token.refuses(&headers, (&own.limits, client), "metrics_token") {
+        return refusal;
     }
     // A store that does not answer leaves what was last known; `identree_store_errors_total` and the health tell of it.
     if let Some(Ok(log)) = standing_of(own.engine.log()).await {

@@ -10,11 +10,13 @@
 //! | `GET /api/host/keys` | a host | hears of new decision keys |
 //! | `POST /api/agent/heartbeat` | a host | says how its gate stands |
 
+mod bearer;
 mod challenge;
 mod enroll;
 mod error;
 pub mod health;
 mod heartbeat;
+pub mod log;
 pub mod metrics;
 mod waits;
 
@@ -23,6 +25,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{get, post};
 
+pub use self::bearer::BearerToken;
 pub use self::challenge::HostApi;
 pub use self::enroll::EnrolApi;
 pub use self::error::Problem;

@@ -71,6 +71,8 @@ pub struct Settings {
     pub master: MasterSecret,
     /// `IDENTREE_METRICS_TOKEN`.
     pub metrics_token: Option<Secret<String>>,
+    /// `IDENTREE_AUDIT_READ_TOKEN`.
+    pub audit_read_token: Option<Secret<String>>,
     /// `IDENTREE_DECISION_ROOT`.
     pub decision_root: Option<PublicKey>,
     /// `IDENTREE_CLIENT_…`: what hosts are told.
@@ -200,7 +202,8 @@ impl Reader<'_> {
         let trusted_proxies = self.trusted_proxies();
         let rates = self.rates();
         let master = self.master();
-        let metrics_token = self.metrics_token();
+        let metrics_token = self.token("IDENTREE_METRICS_TOKEN");
+        let audit_read_token = self.token("IDENTREE_AUDIT_READ_TOKEN");
         let decision_root = self.decision_root();
         let client = self.client();
         let question_life =
@@ -228,6 +231,7 @@ impl Reader<'_> {
             rates,
             master: master?,
             metrics_token,
+            audit_read_token,
             decision_root,
             client,
             question_life: question_life?,
@@ -370,8 +374,8 @@ impl Reader<'_> {
         }
     }
 
-    fn metrics_token(&mut self) -> Option<Secret<String>> {
-        let name = "IDENTREE_METRICS_TOKEN";
+    /// What a program must show.
+    fn token(&mut self, name: &str) -> Option<Secret<String>> {
         let token = Secret::new(self.text(name)?);
         // What cannot stand in a header could never be shown.
         if token.expose().len() < 16 || !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {

@@ -152,6 +152,13 @@ pub const TABLE: &[Entry] = &[
         "",
         "What a scraper of /metrics must show as bearer token; unless it is set there is no /metrics.",
     ),
+    used(
+        "IDENTREE_AUDIT_READ_TOKEN",
+        "",
+        Secret,
+        "",
+        "What an auditor or witness must show as bearer token to read the sealed log at /log/; unless it is set there is no /log/.",
+    ),
     later("IDENTREE_API_KEYS", "", Secret),
     later("IDENTREE_INSTALL_SIGNING_KEY", "", Path),
     later("IDENTREE_INSTALL_VERIFY_KEY", "", Path),

@@ -147,8 +147,8 @@ pub const CATALOGUE: &[Metric] = &[
     // Ways in.
     counter(
         "identree_auth_failures_total",
-        &[label("reason", &["credential", "clock", "enrolment", "metrics_token"])],
-        "Proofs that were refused: a host's credential, a host whose clock is off, an enrolment, a scraper's token.",
+        &[label("reason", &["audit_read_token", "clock", "credential", "enrolment", "metrics_token"])],
+        "Proofs that were refused: a host's credential, a host whose clock is off, an enrolment, a scraper's or an auditor's token.",
     ),
     counter(
         "identree_heartbeats_total",

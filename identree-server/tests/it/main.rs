@@ -4,6 +4,7 @@
 
 mod acts;
 mod attacks;
+mod audit_live;
 mod audit_log;
 mod backup;
 mod browser;

@@ -156,6 +156,7 @@ fn settings(place: &Place, certificates: &Certificates, ports: Ports, secret: &s
         decision_root: None,
         client: ClientSettings::default(),
         metrics_token: None,
+        audit_read_token: None,
         question_life: QUESTION_LIFE,
         caps: Caps::default(),
         log_retention: None,
