@@ -1,6 +1,5 @@
 //! What one bundle of a copy says by itself: hashes, times, identities, and whether its personal parts fit. Threads do this beside each other.
 
-use std::borrow::Cow;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::Scope;
 
@@ -19,15 +18,14 @@ use crate::time::Timestamp;
 /// Bundles that a thread may be ahead.
 const AHEAD: usize = 4;
 
-/// What is looked at in a leaf. The rest is only parsed.
+/// What is looked at in a leaf. The rest is only parsed. None of these texts has anything to escape, so that they stay where they are.
 #[derive(Deserialize)]
 struct Leaf<'a> {
     at: Timestamp,
-    id: EventId,
-    #[serde(borrow)]
-    kind: Cow<'a, str>,
-    #[serde(borrow, default)]
-    personal: Option<Cow<'a, str>>,
+    id: &'a str,
+    kind: &'a str,
+    #[serde(default)]
+    personal: Option<&'a str>,
     v: u8,
 }
 
@@ -132,14 +130,18 @@ impl Read {
         if leaf.v != 1 {
             return self.no_event(seq, format!("its version is {}", leaf.v));
         }
-        self.unknown_kinds += u64::from(EventKind::named(&leaf.kind).is_none());
-        match (leaf.personal.as_deref(), part) {
+        let id = match EventId::parse(leaf.id) {
+            Ok(id) => id,
+            Err(error) => return self.no_event(seq, error.to_string()),
+        };
+        self.unknown_kinds += u64::from(EventKind::named(leaf.kind).is_none());
+        match (leaf.personal, part) {
             (Some(_), Some([])) => self.erased += 1,
             (Some(wanted), Some(part)) if wanted == commitment(part) => self.personal += 1,
             (_, None) | (None, Some([])) => (),
             _ => self.findings.push(Finding::Personal(seq)),
         }
-        self.sights.push(Some(Sight { at: leaf.at, id: *leaf.id.as_bytes() }));
+        self.sights.push(Some(Sight { at: leaf.at, id: *id.as_bytes() }));
     }
 
     fn no_event(&mut self, seq: u64, error: String) {

@@ -127,10 +127,15 @@ impl<'a> Walk<'a> {
             .partition(|finding| matches!(finding, Finding::Personal(_) | Finding::NoEvent { .. }));
         self.report.findings.extend(of_files);
         let claim = self.tops.claim(read.place.number)?;
-        let leaves = judge(&mut read, &claim, &mut self.report.findings);
+        let mut leaves = judge(&mut read, &claim, &mut self.report.findings);
         if read.hashes.is_none() {
-            // These entries went into the tree. What else is wrong with one that was not signed says nothing.
+            // These entries go into the tree. What else is wrong with one that was not signed says nothing.
             self.report.findings.extend(of_entries);
+            let end = self.tree.size() + TILE;
+            if let Some(root) = read.root.filter(|_| marks.next_size().is_none_or(|size| size >= end)) {
+                // No checkpoint ends within: their root is known already.
+                leaves = Leaves::Root(root);
+            }
         }
         self.push(leaves, &read.sights, marks);
         Ok(())
