@@ -222,6 +222,7 @@ impl Rig {
             headers: SecurityHeaders { https: false },
             client_ip: ClientIpLayer { proxies: TrustedProxies::parse([PROXY]).unwrap() },
             metrics: None,
+            log: None,
         });
         let web1 = HostName::parse("web1").unwrap();
         let secret = hosts.add(&web1, None, None, None).await.unwrap();

@@ -14,13 +14,12 @@ use std::sync::Arc;
 
 use clap::Subcommand;
 use identree_core::audit::LogKey;
-use identree_core::store::{Collection, DocumentKey, Store};
+use identree_core::store::Store;
 use identree_core::text::visible;
-use identree_core::time::Timestamp;
 
 use super::{Done, failed};
 use crate::config::{self, Database};
-use crate::database;
+use crate::{database, log_key};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AuditVerb {
@@ -63,10 +62,8 @@ async fn open() -> Result<Arc<dyn Store>, Box<dyn std::error::Error>> {
 
 /// The key that the log of this database is signed with.
 async fn key_of(store: &dyn Store) -> Result<LogKey, Box<dyn std::error::Error>> {
-    let document = store.document(&DocumentKey::new(Collection("log"), "key"), Timestamp::default()).await?;
-    let document =
-        document.ok_or("this database has no log yet: the server makes its key when it starts for the first time")?;
-    Ok(LogKey::parse(&String::from_utf8_lossy(&document.bytes))?)
+    let key = log_key::recorded(store).await?;
+    Ok(key.ok_or("this database has no log yet: the server makes its key when it starts for the first time")?)
 }
 
 /// A file that somebody named.
