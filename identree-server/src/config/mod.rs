@@ -202,8 +202,8 @@ impl Reader<'_> {
         let trusted_proxies = self.trusted_proxies();
         let rates = self.rates();
         let master = self.master();
-        let metrics_token = self.token("IDENTREE_METRICS_TOKEN");
-        let audit_read_token = self.token("IDENTREE_AUDIT_READ_TOKEN");
+        let metrics_token = self.bearer_token("IDENTREE_METRICS_TOKEN");
+        let audit_read_token = self.bearer_token("IDENTREE_AUDIT_READ_TOKEN");
         let decision_root = self.decision_root();
         let client = self.client();
         let question_life =
@@ -375,7 +375,7 @@ impl Reader<'_> {
     }
 
     /// What a program must show.
-    fn token(&mut self, name: &str) -> Option<Secret<String>> {
+    fn bearer_token(&mut self, name: &str) -> Option<Secret<String>> {
         let token = Secret::new(self.text(name)?);
         // What cannot stand in a header could never be shown.
         if token.expose().len() < 16 || !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {

@@ -302,7 +302,7 @@ proptest! {
         let at = at.index(bytes.len());
         changed[at] ^= 1 << bit;
         // The line of the key may end with another white space.
-        let meaningless = file.ends_with("key") && at == bytes.len() - 1 && changed[at].is_ascii_whitespace();
+        let meaningless = file.ends_with("key") && at == bytes.len() - 1 && char::from(changed[at]).is_whitespace();
         fs::write(file, &changed).unwrap();
         let texts = copy.texts();
         fs::write(file, &bytes).unwrap();
