@@ -4,6 +4,7 @@ mod audit;
 mod database;
 mod source;
 pub mod table;
+mod tokens;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -372,18 +373,6 @@ impl Reader<'_> {
                 None
             }
         }
-    }
-
-    /// What a program must show.
-    fn bearer_token(&mut self, name: &str) -> Option<Secret<String>> {
-        let token = Secret::new(self.text(name)?);
-        // What cannot stand in a header could never be shown.
-        if token.expose().len() < 16 || !token.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
-            let text =
-                "must have at least 16 letters, digits and signs, without spaces; make one with: openssl rand -hex 32";
-            self.problem(name, text);
-        }
-        Some(token)
     }
 
     fn decision_root(&mut self) -> Option<PublicKey> {
