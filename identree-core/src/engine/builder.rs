@@ -229,7 +229,7 @@ impl EngineBuilder {
             for record in paged.items {
                 let question = record.question();
                 let (id, foreign) = (question.id, question.created_at.is_from_the_future(now));
-                live.recall(record);
+                live.learn(record);
                 if foreign {
                     live.postpone(id, now); // its own deadline is by a clock that has gone back
                 }

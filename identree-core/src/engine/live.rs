@@ -66,6 +66,8 @@ struct Entry {
     due: Timestamp,
     /// How long after its deadline it is ended here, if nobody was faster.
     late: Duration,
+    /// Whether whoever follows was told of it: not of what was read for somebody before its nudge came.
+    told: bool,
     /// In which term of telling it got its lanes to the channels; 0 for never.
     lanes: u64,
 }
@@ -125,7 +127,10 @@ impl Live {
                     table.due.remove(&(entry.due, id));
                     table.due.insert((due, id));
                     entry.due = due;
-                    let _ = self.feed.send(record); // Err: nobody follows
+                }
+                if newer || (!entry.told && news != News::Read) {
+                    entry.told = true;
+                    let _ = self.feed.send(Arc::clone(&entry.record.borrow())); // Err: nobody follows
                 }
                 (entry.record.subscribe(), due)
             }
@@ -138,7 +143,9 @@ impl Live {
                 let due = self.due(&record, late);
                 table.codes.insert(record.question().code.clone(), id);
                 let (sender, updates) = watch::channel(record);
-                table.entries.insert(id, Entry { record: sender, answer: None, due, late, lanes: 0 });
+                table
+                    .entries
+                    .insert(id, Entry { record: sender, answer: None, due, late, told: news != News::Read, lanes: 0 });
                 table.due.insert((due, id));
                 (updates, due)
             }

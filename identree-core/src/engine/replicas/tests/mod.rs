@@ -172,6 +172,20 @@ async fn what_another_server_did_is_read_once_and_told_to_whoever_follows() {
 }
 
 #[tokio::test]
+async fn who_follows_is_told_also_where_somebody_waits_before_the_nudge_comes() {
+    let cluster = Cluster::new(2).await;
+    let [a, b] = &cluster.nodes[..] else { unreachable!() };
+    let mut feed = b.engine.follow();
+    let id = a.open("web1").await;
+    // Nothing has run on the other one since: it reads the question for whoever waits, and is told of it afterwards.
+    let now = b.clock.now();
+    assert!(matches!(b.engine.wait(id, now).await.unwrap(), Verdict::Pending { .. }));
+    assert_eq!(feed.recv().await.unwrap().question().id, id);
+    a.approve(id, "ada").await.unwrap();
+    assert!(!feed.recv().await.unwrap().is_pending());
+}
+
+#[tokio::test]
 async fn what_comes_in_one_go_is_read_with_one_query() {
     let cluster = Cluster::with(2, |builder| builder.caps(Caps { per_requester: 1000, ..Caps::default() })).await;
     let [a, b] = &cluster.nodes[..] else { unreachable!() };
