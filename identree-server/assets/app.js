@@ -142,6 +142,7 @@
       if (card) card.replaceWith(fresh); else document.querySelector(".cards").append(fresh);
       if (focused) fresh.querySelector("a").focus();
     } else {
+      if (row && !card) return; // shown already: another server tells it once more
       const next = card?.nextElementSibling ?? card?.previousElementSibling;
       card?.remove();
       if (row) row.replaceWith(fresh); else document.querySelector(".rows").prepend(fresh);

@@ -10,10 +10,10 @@ use identree_core::Engine;
 use identree_core::engine::EngineBuilder;
 use identree_core::grant::Signer as _;
 use identree_core::rng::{DrawnAhead, Entropy, OsEntropy};
-use identree_core::store::{Store, StoreError};
+use identree_core::store::{Nudge, Store, StoreError};
 use identree_core::time::{Clock, SteadyClock, SystemClock};
 use identree_core::wire::settings::EXTRA;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 use url::Url;
 
@@ -41,6 +41,7 @@ use crate::log_key::{self, LogKeyError};
 use crate::login::{Login, People, Provider, ProviderError, ProviderSettings};
 use crate::parts::Parts;
 use crate::refusals::Refusals;
+use crate::replicas::Kept;
 use crate::router::{Rooms, router};
 use crate::session::Sessions;
 use crate::sinks::{self, SinksError};
@@ -114,6 +115,7 @@ pub struct Server {
     telemetry: Option<Telemetry>,
     refusals: Refusals,
     life: Life,
+    replicas: (Kept, Option<broadcast::Receiver<Nudge>>),
     plain: Option<Listener>,
     tls: Option<Listener>,
     _lock: Option<DataLock>,
@@ -183,6 +185,9 @@ impl Server {
         };
         let log = log_key::settings(&*store, &settings.data_dir, &settings.external_url, &*entropy).await?;
         let parts = Parts { store: Arc::clone(&store), clock: Arc::clone(&clock), entropy: Arc::clone(&entropy) };
+        // Before anything is read: whatever changes meanwhile is told.
+        let nudges = parts.store.nudges();
+        let browsers = Browsers::load(&parts).await?;
         let people = Arc::new(People::load(parts.clone()).await?);
         let hosts = Hosts::load(parts.clone(), settings.master.clone()).await?;
         let followed = Followed::begin(parts.clone(), own(&settings), &hosts).await?;
@@ -212,6 +217,7 @@ impl Server {
         let https = settings.external_url.scheme() == "https";
         let cookies = Cookies::new(https);
         let sessions = Sessions::new(parts.clone());
+        let kept = Kept { sessions: sessions.clone(), people: Arc::clone(&people), hosts: hosts.clone() };
         let events = Events::start(&engine, sessions.clone());
         let insecure: Arc<[String]> = settings.insecure().into();
         for name in insecure.iter() {
@@ -253,14 +259,7 @@ impl Server {
                 clock: Arc::clone(&clock),
             },
             host_auth: HostAuth { hosts: hosts.clone(), authorities, limits, clock: Arc::clone(&clock) },
-            login: Login {
-                browsers: Browsers::new(&*parts.entropy),
-                parts,
-                sessions,
-                cookies,
-                provider: Arc::clone(&provider),
-                people,
-            },
+            login: Login { browsers, parts, sessions, cookies, provider: Arc::clone(&provider), people },
             web: Web { engine: engine.clone(), provider: Arc::clone(&provider), events, hosts: hosts.clone() },
             health: Health {
                 engine: engine.clone(),
@@ -287,6 +286,7 @@ impl Server {
             telemetry,
             refusals,
             life,
+            replicas: (kept, nudges),
             plain,
             tls,
             _lock: None,
@@ -332,6 +332,8 @@ impl Server {
         background.spawn(async move { heartbeats.follow().await });
         background.spawn(async move { announced.follow(&*telling).await });
         background.spawn(async move { find_provider(&provider, &*clock).await });
+        let (kept, nudges) = self.replicas;
+        background.spawn(kept.follow(nudges));
         background.spawn(clock_steps::watch(Arc::clone(self.engine.clock())));
         let refusals = self.refusals.clone();
         background.spawn(async move { refusals.follow().await });

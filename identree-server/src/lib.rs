@@ -27,6 +27,7 @@ pub mod log_key;
 pub mod login;
 pub mod parts;
 pub mod refusals;
+mod replicas;
 pub mod router;
 pub mod routes;
 pub mod session;

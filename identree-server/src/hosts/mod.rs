@@ -35,7 +35,7 @@ const HOSTS: Collection = Collection("hosts");
 
 /// One empty document whose revision counts the changes of the registry: looking whether it moved is one small read,
 /// however many hosts there are.
-const CHANGES: Collection = Collection("hosts-changes");
+pub(crate) const CHANGES: Collection = Collection("hosts-changes");
 
 /// What people and terminals are told of a question whose host is gone.
 const REVOKED: &str = "this host may not ask any more";

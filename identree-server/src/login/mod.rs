@@ -15,5 +15,6 @@ pub(crate) mod fuzzing {
 #[cfg(feature = "sqlite")]
 pub(crate) use self::flow::SIGN_INS;
 pub use self::flow::{Login, SignInFailure, routes};
+pub(crate) use self::people::PEOPLE;
 pub use self::people::{GROUPS_LIVE, LinkError, Linked, People};
 pub use self::provider::{Authorization, Identity, Provider, ProviderError, ProviderSettings};

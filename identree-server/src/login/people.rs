@@ -21,7 +21,7 @@ use super::provider::Identity;
 use crate::parts::Parts;
 
 /// By (issuer, subject): who they are here.
-const PEOPLE: Collection = Collection("people");
+pub(crate) const PEOPLE: Collection = Collection("people");
 /// By user name: whose it is.
 const NAMES: Collection = Collection("people-names");
 
@@ -92,20 +92,36 @@ impl People {
             snapshot: watch::Sender::new(Arc::default()),
             changes: watch::Sender::new(Revision::default()),
         };
+        people.read_all().await?;
+        Ok(people)
+    }
+
+    /// Reads everybody: anything may have changed elsewhere.
+    pub(crate) async fn read_all(&self) -> Result<(), StoreError> {
         let mut page = Page::first(1000);
         loop {
-            let paged = people.parts.store.documents(PEOPLE, people.parts.now(), page).await?;
+            let paged = self.parts.store.documents(PEOPLE, self.parts.now(), page).await?;
             for document in paged.items {
                 let stored: Stored = serde_json::from_slice(&document.bytes).map_err(corrupt)?;
-                people.know(person(&stored, people.parts.now()));
+                self.know(person(&stored, self.parts.now()));
             }
             match paged.next {
                 Some(next) => page.after = Some(next),
                 None => break,
             }
         }
-        people.publish();
-        Ok(people)
+        self.publish();
+        Ok(())
+    }
+
+    /// Reads one person, who has signed in on another server over the same store.
+    pub(crate) async fn read(&self, key: &str) -> Result<(), StoreError> {
+        let found = self.parts.store.document(&DocumentKey::new(PEOPLE, key), self.parts.now()).await?;
+        if let Some(document) = found {
+            let stored: Stored = serde_json::from_slice(&document.bytes).map_err(corrupt)?;
+            self.committed(person(&stored, self.parts.now()));
+        }
+        Ok(())
     }
 
     /// Who the proven identity is here. The first sign-in links; later ones must be the same person, whatever name they

@@ -1,7 +1,7 @@
 //! The sessions read a moment ago, so that the clicks of one person do not each read the store.
 //!
-//! What is ended here is forgotten at once, also by whoever is just reading it. What somebody else ends in the same store is
-//! noticed within [`TRUST`]; a second process that ends sessions has to say so here ([`Known::forget`]) to be heard sooner.
+//! What is ended here is forgotten at once, also by whoever is just reading it; so is what another server over the same store
+//! changes, as soon as it is told ([`Known::forget`]). What nobody tells is noticed within [`TRUST`].
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -76,6 +76,15 @@ impl Known {
     pub(super) fn forget(&self, key: &DocumentKey) {
         let mut table = self.table();
         table.sessions.remove(key);
+        table.forgotten += 1;
+    }
+}
+
+impl Known {
+    /// The next request of every session reads the store.
+    pub(super) fn forget_all(&self) {
+        let mut table = self.table();
+        table.sessions.clear();
         table.forgotten += 1;
     }
 }

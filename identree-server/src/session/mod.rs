@@ -22,6 +22,7 @@ use tokio::sync::broadcast;
 use self::known::{Ending, Known, Seen};
 use crate::parts::Parts;
 
+/// Where they are kept.
 pub(crate) const SESSIONS: Collection = Collection("web-sessions");
 
 /// A session ends after this long without a request.
@@ -272,6 +273,22 @@ impl Sessions {
         drop(ending);
         let _ = self.ended.send(Ended(session.key.clone())); // Err: nobody follows
         Ok(())
+    }
+
+    /// Another server over the same store has begun, touched or ended this session: it is read anew, and whoever follows it is
+    /// told if it is over.
+    pub(crate) async fn changed_elsewhere(&self, key: &str) {
+        let key = DocumentKey::new(SESSIONS, key);
+        self.known.forget(&key);
+        // What cannot be read is asked again by the next request, and by each stream within its beat.
+        if let Ok(None) = self.parts.store.document(&key, self.parts.now()).await {
+            let _ = self.ended.send(Ended(key)); // Err: nobody follows
+        }
+    }
+
+    /// Anything may have changed elsewhere.
+    pub(crate) fn missed(&self) {
+        self.known.forget_all();
     }
 
     async fn write_end(&self, session: &Session, why: End) -> Result<(), StoreError> {

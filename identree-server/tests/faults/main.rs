@@ -15,7 +15,6 @@ mod person;
 mod place;
 #[path = "../sudo/provider.rs"]
 mod provider;
-mod shipped;
 mod stop;
 mod trace;
 mod two_writers;

@@ -10,6 +10,7 @@ use identree_core::challenge::ChallengeRecord;
 use identree_core::id::UserName;
 use identree_core::rng::bytes;
 use identree_core::text::hex;
+use identree_core::time::{Clock, Timestamp};
 use tokio::sync::{broadcast, watch};
 
 use super::MAX_STREAMS;
@@ -21,14 +22,27 @@ use crate::session::Sessions;
 const BEAT: Duration = Duration::from_secs(15);
 /// How many events can be asked for again.
 const ROOM: usize = 512;
+/// What a page that comes from another server is told again: their clocks differ by four seconds at most, and what one did
+/// reaches the other within one. A page knows by the revision what it has seen.
+const OVERLAP: Duration = Duration::from_secs(5);
 
 /// See the module.
 pub(super) struct Hub {
-    /// Of this process: an id of another one means nothing here.
+    /// Of this process: the numbers of another one mean nothing here.
     epoch: String,
-    ring: Mutex<Ring<Entry>>,
+    ring: Mutex<Ring<Timed>>,
+    clock: Arc<dyn Clock>,
+    /// Since when nothing is missing from the ring.
+    whole_since: Mutex<Timestamp>,
     pulse: watch::Sender<Pulse>,
     streams: Mutex<HashMap<UserName, u32>>,
+}
+
+/// An event, and when it became known here.
+#[derive(Debug, Clone)]
+struct Timed {
+    at: Timestamp,
+    entry: Entry,
 }
 
 /// Changes when streams must look up.
@@ -56,18 +70,28 @@ impl Hub {
         Self {
             epoch: hex(&bytes::<6>(engine.entropy())),
             ring: Mutex::new(Ring::new(ROOM)),
+            clock: Arc::clone(engine.clock()),
+            whole_since: Mutex::new(engine.clock().now()),
             pulse: watch::Sender::default(),
             streams: Mutex::default(),
         }
     }
 
-    fn ring(&self) -> MutexGuard<'_, Ring<Entry>> {
+    fn ring(&self) -> MutexGuard<'_, Ring<Timed>> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn whole_since(&self) -> MutexGuard<'_, Timestamp> {
+        self.whole_since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What has this number.
     pub(super) fn at(&self, number: u64) -> At<Entry> {
-        self.ring().at(number)
+        match self.ring().at(number) {
+            At::Here(timed) => At::Here(timed.entry),
+            At::NotYet => At::NotYet,
+            At::Gone(last) => At::Gone(last),
+        }
     }
 
     /// Wakes its holder when there is something to look at.
@@ -75,9 +99,9 @@ impl Hub {
         self.pulse.subscribe()
     }
 
-    /// The id of an event.
+    /// The id of an event: whose, which, and when, which is what another server goes by.
     pub(super) fn id(&self, number: u64) -> String {
-        format!("{}-{number}", self.epoch)
+        format!("{}-{number}-{}", self.epoch, self.clock.now().as_millis())
     }
 
     /// The id of the newest event.
@@ -85,12 +109,22 @@ impl Hub {
         self.id(self.ring().last())
     }
 
-    /// The number of the event to go on with: after this id, or after the newest without one. An id that is none of ours
-    /// comes out as a number that is gone.
+    /// The number of the event to go on with: after this id, or after the newest without one. An id of another server means
+    /// its time; where something since then is missing here, or for what is no id, it comes out as a number that is gone.
     pub(super) fn resume(&self, after: Option<&str>) -> u64 {
         let Some(id) = after else { return self.ring().last() + 1 };
-        let number = id.strip_prefix(&*self.epoch).and_then(|rest| rest.strip_prefix('-')?.parse::<u64>().ok());
-        number.and_then(|number| number.checked_add(1)).unwrap_or(0)
+        let mut parts = id.split('-');
+        let (epoch, number) = (parts.next(), parts.next().and_then(|number| number.parse::<u64>().ok()));
+        let at = parts.next().and_then(|at| at.parse::<i64>().ok()).map(Timestamp::from_millis);
+        let (Some(epoch), Some(number), Some(at), None) = (epoch, number, at, parts.next()) else { return 0 };
+        if epoch == self.epoch {
+            return number.checked_add(1).unwrap_or(0);
+        }
+        let from = at - OVERLAP;
+        if from < *self.whole_since() || at > self.clock.now() + OVERLAP {
+            return 0;
+        }
+        self.ring().first(|timed| timed.at >= from)
     }
 
     /// A stream's place, if the person has not too many.
@@ -117,8 +151,16 @@ impl Hub {
         let last = {
             let mut ring = self.ring();
             match entry(ring.last() + 1) {
-                Some(entry) => ring.push(entry),
-                None => ring.skip(),
+                Some(entry) => {
+                    let at = self.clock.now();
+                    if let Some(gone) = ring.push(Timed { at, entry }) {
+                        *self.whole_since() = gone.at + Duration::from_millis(1);
+                    }
+                }
+                None => {
+                    ring.skip();
+                    *self.whole_since() = self.clock.now();
+                }
             }
             ring.last()
         };
@@ -203,4 +245,41 @@ enum Happened {
     Directory,
     Beat,
     Stop,
+}
+
+#[cfg(test)]
+mod tests {
+    use identree_core::testkit::fakes;
+    use identree_core::time::ManualClock;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_page_goes_on_at_another_server() {
+        let clock = ManualClock::default();
+        let engine = Engine::builder().clock(clock.clone()).build().await.unwrap();
+        let (one, other) = (Hub::new(&engine), Hub::new(&engine));
+        let tell = |hub: &Hub, n| {
+            hub.add(|number| Some(Entry::Question(Arc::new(QuestionEvent::new(hub.id(number), fakes::pending(n))))));
+        };
+        assert_eq!(other.resume(Some(&one.position())), 0, "it has not run as long: begin anew");
+        clock.advance(Duration::from_secs(60));
+        tell(&one, 1);
+        tell(&other, 1);
+        clock.advance(Duration::from_secs(60));
+        tell(&one, 2);
+        let seen = one.position();
+        tell(&other, 2);
+        tell(&other, 3);
+        assert_eq!(one.resume(Some(&seen)), 3);
+        assert_eq!(other.resume(Some(&seen)), 2, "what is as late as that, once more; and what came since");
+        clock.advance(Duration::from_secs(60));
+        assert_eq!(other.resume(Some(&one.position())), 4, "nothing since then");
+        other.add(|_| None);
+        assert_eq!(other.resume(Some(&seen)), 0, "something since then is missing");
+        for id in ["", "?", "x-1", "x-1-z", "x-1-99999999999999", "x-y-1", "x-1-2-3"] {
+            assert_eq!(other.resume(Some(id)), 0, "{id}");
+        }
+        assert_eq!(other.resume(None), 5);
+    }
 }

@@ -28,13 +28,12 @@ impl<T: Clone> Ring<T> {
         Self { things: VecDeque::with_capacity(room), last: 0, room }
     }
 
-    /// Adds the newest; its number is one more than the last one's.
-    pub(super) fn push(&mut self, thing: T) {
-        if self.things.len() == self.room {
-            self.things.pop_front();
-        }
+    /// Adds the newest; its number is one more than the last one's. Gives what had to make room.
+    pub(super) fn push(&mut self, thing: T) -> Option<T> {
+        let gone = if self.things.len() == self.room { self.things.pop_front() } else { None };
         self.things.push_back(thing);
         self.last += 1;
+        gone
     }
 
     /// Something happened that nobody can be told: whoever has not seen it yet begins anew.
@@ -46,6 +45,12 @@ impl<T: Clone> Ring<T> {
     /// The number of the newest.
     pub(super) fn last(&self) -> u64 {
         self.last
+    }
+
+    /// The number of the first thing that fits, or the next one's: things that fit stand after those that do not.
+    pub(super) fn first(&self, fits: impl Fn(&T) -> bool) -> u64 {
+        let before = self.things.partition_point(|thing| !fits(thing));
+        self.last + 1 - (self.things.len() - before) as u64
     }
 
     /// What has this number.
@@ -74,6 +79,16 @@ mod tests {
         assert_eq!([0, 2, 7, u64::MAX].map(|number| ring.at(number)), [At::Gone(5); 4]);
         assert_eq!([3, 4, 5].map(|number| ring.at(number)), ['c', 'd', 'e'].map(At::Here));
         assert_eq!(ring.at(6), At::NotYet);
+    }
+
+    #[test]
+    fn finds_the_first_of_the_later_ones() {
+        let mut ring = Ring::new(3);
+        assert_eq!(ring.first(|_| true), 1);
+        for thing in 1..=5 {
+            ring.push(thing);
+        }
+        assert_eq!([0, 3, 4, 5, 6].map(|from| ring.first(|thing| *thing >= from)), [3, 3, 4, 5, 6]);
     }
 
     #[test]
