@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use identree_core::Engine;
 use identree_core::engine::EngineBuilder;
-use identree_core::grant::Signer as _;
+use identree_core::grant::{LocalSigner, Signer as _};
 use identree_core::rng::{DrawnAhead, Entropy, OsEntropy};
 use identree_core::store::{Nudge, Store, StoreError};
 use identree_core::time::{Clock, SteadyClock, SystemClock};
@@ -177,13 +177,15 @@ impl Server {
         let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) =
             (Arc::new(SteadyClock::new()), Arc::new(DrawnAhead::new(OsEntropy)));
         check_dir(&settings.data_dir)?;
-        let signer = decision_key::load_or_make(&settings.data_dir, &*entropy)?;
         let telemetry = settings.metrics_token.as_ref().map(|_| telemetry());
         let store = match &telemetry {
             Some(telemetry) => Arc::new(CountedStore::new(store, telemetry)),
             None => store,
         };
+        let served = log_key::recorded(&*store).await?.is_some();
+        // Before the decision key: a start that ends for want of this one leaves no new one of the other behind.
         let log = log_key::settings(&*store, &settings.data_dir, &settings.external_url, &*entropy).await?;
+        let signer = decision_signer(&settings.data_dir, &*entropy, served)?;
         let parts = Parts { store: Arc::clone(&store), clock: Arc::clone(&clock), entropy: Arc::clone(&entropy) };
         // Before anything is read: whatever changes meanwhile is told.
         let nudges = parts.store.nudges();
@@ -410,6 +412,21 @@ fn check_dir(path: &Path) -> Result<(), BootError> {
 }
 
 /// What this server has of its own beside what is stored for all.
+/// The key that answers are signed with. A new one on a database that was served before is no secret to the operator.
+fn decision_signer(data_dir: &Path, entropy: &dyn Entropy, served: bool) -> Result<LocalSigner, DecisionKeyError> {
+    let missing = !data_dir.join(decision_key::FILE_NAME).exists();
+    let signer = decision_key::load_or_make(data_dir, entropy)?;
+    if served && missing {
+        tracing::warn!(
+            "a new {} was made in {}, and this database was served before: hosts refuse what it signs. Stop this server, and put the \
+             first server's file there, or that of a backup; if it is lost, each host needs the new public key",
+            decision_key::FILE_NAME,
+            data_dir.display()
+        );
+    }
+    Ok(signer)
+}
+
 fn own(settings: &Settings) -> Own {
     Own {
         data_dir: settings.data_dir.clone(),

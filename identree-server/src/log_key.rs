@@ -24,6 +24,17 @@ pub enum LogKeyError {
     /// Its file.
     #[error(transparent)]
     File(#[from] KeyFileError),
+    /// The log was begun with a key that is not here; none is made in its place.
+    #[error(
+        "the log of this database is signed by {recorded}, and {file} is missing: put the first server's file there (all servers over one \
+         database share it, and decision.key), or restore it from a backup"
+    )]
+    Missing {
+        /// The key that the database knows.
+        recorded: LogKey,
+        /// The file.
+        file: String,
+    },
     /// The database cannot be read or written.
     #[error("the log's key could not be compared with the database")]
     Store(#[from] StoreError),
@@ -60,7 +71,10 @@ pub async fn settings(
     let signer = match &recorded {
         None => key_file::load_or_make(&path, entropy)?,
         // A new key would be another's.
-        Some(_) => key_file::load(&path)?,
+        Some(recorded) => key_file::load(&path).map_err(|error| match error.is_missing() {
+            true => LogKeyError::Missing { recorded: recorded.clone(), file: path.display().to_string() },
+            false => error.into(),
+        })?,
     };
     let found = LogKey { origin: origin(external_url), key: signer.public_key() };
     let recorded = match recorded {
@@ -127,7 +141,10 @@ mod tests {
 
         let other = tempfile::tempdir().unwrap();
         let missing = at(&store, other.path(), "https://id.example").await.unwrap_err();
-        assert!(matches!(&missing, LogKeyError::File(error) if error.is_missing()), "none is made: {missing}");
+        assert!(
+            matches!(&missing, LogKeyError::Missing { recorded, .. } if *recorded == key),
+            "none is made: {missing}"
+        );
         key_file::make(&other.path().join(FILE_NAME), &OsEntropy).unwrap();
         let error = at(&store, other.path(), "https://id.example").await.unwrap_err();
         assert!(matches!(&error, LogKeyError::Other { recorded, .. } if *recorded == key));

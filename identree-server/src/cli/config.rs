@@ -12,7 +12,9 @@ use super::Done;
 use crate::config::{self, HostSettings};
 use crate::hosts::file::HostsFile;
 use crate::hosts::{HostsImport, Others};
-use crate::versioned::{Author, Change, Changed, Name, Take as _, Version, VersionError, Versions, comparable};
+use crate::versioned::{
+    Author, Change, Changed, Name, Take as _, Version, VersionError, Versions, comparable, is_json,
+};
 use crate::{boot, hosts::Hosts};
 
 /// The largest file that is read, in bytes.
@@ -215,7 +217,19 @@ impl Verbs {
         let text = self.in_force(name).await?;
         match file {
             None => print(&text),
-            Some(file) => std::fs::write(file, text).map_err(|error| format!("{}: {error}", shown(file)))?,
+            Some(file) => {
+                let (is, named) = (is_json(Path::new(""), &text), is_json(file, &text));
+                if is != named && matches!(name, Name::Policies | Name::Client) {
+                    let ending = if is { "json" } else { "toml" };
+                    return Err(format!(
+                        "{}: {name} in force is {}, and under that name it could not be read again: end it in .{ending}",
+                        shown(file),
+                        ending.to_uppercase()
+                    )
+                    .into());
+                }
+                std::fs::write(file, text).map_err(|error| format!("{}: {error}", shown(file)))?;
+            }
         }
         Ok(())
     }

@@ -25,7 +25,7 @@ pub(crate) fn at(path: &Path, line: Option<usize>) -> Place {
 }
 
 /// JSON by the ending of the name, else by the first character; TOML otherwise.
-pub(super) fn is_json(path: &Path, text: &str) -> bool {
+pub(crate) fn is_json(path: &Path, text: &str) -> bool {
     match path.extension().and_then(|ending| ending.to_str()) {
         Some(ending) if ending.eq_ignore_ascii_case("json") => true,
         Some(ending) if ending.eq_ignore_ascii_case("toml") => false,

@@ -80,6 +80,9 @@ fn what_was_answered_before_a_backup_under_load_is_there_after_the_restore() {
 
     let restored = verb(other, &["restore", file.to_str().unwrap()]);
     assert!(restored.status.success(), "{}", text(&restored));
+    let keyless = verb(other, &["serve"]);
+    assert!(!keyless.status.success() && text(&keyless).contains("log.key is missing"), "{}", text(&keyless));
+    assert!(!other.join("decision.key").exists(), "no new one is left in the way of the old");
     for key in ["decision.key", "log.key"] {
         std::fs::copy(data.join(key), other.join(key)).unwrap();
     }

@@ -86,6 +86,9 @@ fn a_change_at_the_command_line_reaches_a_running_server_and_can_be_taken_back()
     assert_eq!(config(data, &["export", "policies"]).1, REFUSE, "as it was given, comments and all");
     let copy = data.join("copy.toml").display().to_string();
     assert!(config(data, &["export", "policies", &copy]).0);
+    let misnamed = data.join("copy.json").display().to_string();
+    let (done, _, told) = config(data, &["export", "policies", &misnamed]);
+    assert!(!done && told.contains("end it in .toml") && !data.join("copy.json").exists(), "{told}");
     let told = "policies: version 2 says the same already; nothing was changed\n".to_owned();
     assert_eq!(config(data, &["import", "policies", &copy]), (true, String::new(), told));
     let (_, difference, _) = config(data, &["diff", "policies", "1"]);

@@ -43,7 +43,7 @@ pub(super) async fn run(arguments: EraseArgs) -> Done {
     let by = UserName::parse(&format!("uid:{}", rustix::process::getuid().as_raw()))?;
     let id = EventId::from_bytes(rng::bytes(&OsEntropy));
     let mut event = AuditEvent::new(id, SystemClock.now(), EventKind::PersonErased);
-    (event.actor, event.via) = (Some(by), Some("cli".to_owned()));
+    (event.actor, event.via) = (Some(by), Some("command line".to_owned()));
     store.commit(Batch::event(event)).await?;
     // What was written before is in the log before it is erased there.
     let deadline = SystemClock.now() + arguments.wait;

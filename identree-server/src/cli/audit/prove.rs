@@ -26,7 +26,9 @@ pub(super) async fn run(arguments: ProveArgs) -> Done {
         (None, Ok(seq)) => vec![EventSeq(seq)],
         (None, Err(_)) => {
             return Err(
-                "neither the id of a question or event (32 hexadecimal digits) nor the number of an entry".into()
+                "neither the id of a question or event (32 hexadecimal digits) nor the number of an entry: `identree audit tail` shows \
+                 the ids of questions, with --json those of events"
+                    .into(),
             );
         }
     };

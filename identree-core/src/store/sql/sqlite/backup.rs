@@ -20,6 +20,15 @@ pub enum CopyError {
     /// What was to be copied cannot be, or the copy is damaged.
     #[error(transparent)]
     Database(#[from] OpenError),
+    /// There is nothing to copy, or this user may not read it.
+    #[error("cannot read {}: check its name, and that this user may read it", error::shown(path))]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// What the operating system says.
+        #[source]
+        source: Error,
+    },
     /// Something is there already.
     #[error("{} is there already, and nothing is overwritten: give another name, or move it away", error::shown(path))]
     Exists {
@@ -141,7 +150,7 @@ async fn whole(from: &Path, to: &Path, own: impl FnOnce(&File) -> std::io::Resul
 /// schema is this version's.
 async fn copy(from: &Path, partial: &Path) -> Result<bool, CopyError> {
     if let Err(source) = std::fs::metadata(from) {
-        return Err(OpenError::File { path: from.to_owned(), source }.into());
+        return Err(CopyError::Unreadable { path: from.to_owned(), source });
     }
     let reading = SqliteConnectOptions::new().read_only(true).busy_timeout(BUSY).disable_statement_logging();
     let mut database = reading.clone().filename(from).connect().await.map_err(|error| failed(from, error))?;
