@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, BufReader, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::layout::WHOLE;
@@ -160,8 +161,9 @@ impl Dir<'_> {
         self.0.join(path)
     }
 
-    /// Writes a file whole or not at all.
+    /// Writes a file whole or not at all. Personal data is for its owner alone.
     fn write(&self, path: impl AsRef<Path>, bytes: &[u8]) -> Result<(), ExportError> {
+        let mode = if path.as_ref().starts_with("personal") { 0o600 } else { 0o666 };
         let path = self.at(path);
         let file = |source| ExportError::File { path: path.clone(), source };
         if let Some(folder) = path.parent() {
@@ -169,7 +171,12 @@ impl Dir<'_> {
         }
         let mut beside = path.clone().into_os_string();
         beside.push(".new");
-        let mut out = fs::File::create(&beside).map_err(file)?;
+        // What an export that was cut has left goes, and a link that somebody put there is not followed.
+        match fs::remove_file(&beside) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(file(source)),
+            _ => {}
+        }
+        let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside).map_err(file)?;
         out.write_all(bytes).and_then(|()| out.sync_data()).map_err(file)?;
         fs::rename(&beside, &path).map_err(file)
     }

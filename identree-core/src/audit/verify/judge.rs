@@ -103,7 +103,12 @@ pub(super) fn judge(read: &mut Read, claim: &Claim, findings: &mut Findings) -> 
                 let file = Place::whole(Piece::Tile(1), read.place.number / TILE);
                 findings.push(Finding::Contradiction { file, at: read.place.number % TILE });
             }
-            if hashes.len() == usize::from(read.place.width) { known(read.hashes.take()) } else { Leaves::Nothing }
+            if hashes.len() == usize::from(read.place.width) {
+                return known(read.hashes.take());
+            }
+            // Its tile may have been cut at the same place, and then contradicts nothing.
+            findings.push(Finding::Count { file: read.place, found: hashes.len() as u64, wanted: read.place.width });
+            Leaves::Nothing
         }
     }
 }

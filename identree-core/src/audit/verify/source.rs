@@ -32,7 +32,12 @@ impl Source {
 
     fn open(&self, path: &str) -> Result<Option<File>, ReadError> {
         let path = self.dir.join(path);
-        match File::open(&path) {
+        // Looked at before it is opened: opening a pipe waits for somebody who writes to it.
+        let open = || match std::fs::metadata(&path)?.is_file() {
+            true => File::open(&path),
+            false => Err(io::Error::new(io::ErrorKind::InvalidInput, "is not a regular file")),
+        };
+        match open() {
             Ok(file) => Ok(Some(file)),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
             Err(source) => Err(ReadError { path, source }),

@@ -9,7 +9,7 @@ use super::judge::{Claim, Leaves, judge};
 use super::marks::{Mark, Marks};
 use super::source::{Source, place};
 use super::tops::Tops;
-use super::{Finding, Findings, Known, ReadError, Report, strays};
+use super::{Finding, Findings, Grade, Known, ReadError, Report, strays};
 use crate::audit::Checkpoint;
 use crate::audit::copy::Piece;
 use crate::audit::tree::{Tree, root_of};
@@ -102,6 +102,11 @@ impl<'a> Walk<'a> {
         self.find_twice(first..end)?;
         if self.unknown_kinds > 0 {
             self.report.findings.push(Finding::UnknownKinds(self.unknown_kinds));
+        }
+        // Whatever was found or not: what does not lead to the newest signed root is not as it was signed.
+        if self.good != size && self.report.worst() != Some(Grade::Broken) {
+            let place = "the newest checkpoint".to_owned();
+            self.report.findings.push(Finding::Root { from: self.good, to: size.saturating_sub(1), place });
         }
         strays::look(self.source, size, &mut self.report.findings)?;
         Ok(self.report)

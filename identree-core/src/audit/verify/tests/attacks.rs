@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{Copy, Tiles, copy};
+use super::{Copy, Duration, Entry, Grade, Known, LogOf, Tiles, copied, copy, verify};
 
 type Attack = fn(&Copy);
 
@@ -201,4 +201,89 @@ async fn each_attack_is_named() {
         otherwise.extend((!as_said).then_some((name, texts)));
     }
     assert!(otherwise.is_empty(), "{otherwise:#?}");
+}
+
+/// The end taken away from the last entries and their hashes alike, which then fit each other.
+#[tokio::test]
+async fn an_end_cut_from_entries_and_tile_alike_is_told() {
+    for left in [0, 1, 100, 187] {
+        let copy = copy().await;
+        copy.change("tile/0/002.p/188", |bytes| bytes.truncate(32 * left));
+        copy.change("tile/entries/002.p/188", |bytes| {
+            let kept: usize = Entry::leaves(2, bytes).unwrap().iter().take(left).map(|leaf| leaf.len() + 2).sum();
+            bytes.truncate(kept);
+        });
+        let report = verify(copy.dir.path(), &copy.log.key(), &Known::default()).unwrap();
+        assert_eq!(report.worst(), Some(Grade::Broken), "{left}: {:?}", report.findings);
+        let told = format!("tile/entries/002.p/188 has {left} entries, not 188");
+        assert!(copy.texts().contains(&told), "{left}: {:?}", copy.texts());
+    }
+}
+
+/// Whatever is missing or short, in whatever combination: only what was compared with the newest signed root is as it was signed.
+#[tokio::test]
+async fn nothing_is_as_signed_unless_the_newest_checkpoint_was_compared() {
+    let log = LogOf::events(200).await;
+    let dir = tempfile::tempdir().unwrap();
+    copied(&log, dir.path()).await;
+    let copy = Copy { dir, log };
+    for path in ["tile/0/000.p/200", "tile/entries/000.p/200", "personal/000.p/200"] {
+        copy.change(path, Vec::clear);
+    }
+    let report = verify(copy.dir.path(), &copy.log.key(), &Known::default()).unwrap();
+    assert_eq!((report.worst(), report.checkpoints), (Some(Grade::Broken), 0), "{:?}", report.findings);
+}
+
+/// Entries of no length, of which a file of the largest size has very many.
+#[tokio::test]
+async fn a_file_of_nothing_but_lengths_takes_no_memory_of_its_own() {
+    let copy = copy().await;
+    let many = vec![0; 32 << 20];
+    assert_eq!(Entry::split_leaves(0, &many).0.len(), 257, "one more than a bundle has, to tell that there are more");
+    assert_eq!(Entry::personal_parts(0, &many).unwrap().len(), 257);
+    for path in ["tile/entries/000", "personal/000"] {
+        fs::write(copy.path(path), &many).unwrap();
+    }
+    let told = copy.texts();
+    for file in ["tile/entries/000", "personal/000"] {
+        assert!(told.contains(&format!("{file} has 257 entries, not 256")), "{told:?}");
+    }
+}
+
+/// A pipe that nobody writes to, a device, a socket: a crafted archive may hold them where files are expected.
+#[tokio::test]
+async fn what_is_no_file_is_not_waited_for() {
+    for path in ["key", "checkpoints", "tile/entries/001", "tile/0/001", "personal/000"] {
+        let copy = copy().await;
+        fs::remove_file(copy.path(path)).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(copy.path(path)).status().unwrap().success());
+        let (verified, done) = std::sync::mpsc::channel();
+        let (dir, key) = (copy.dir.path().to_owned(), copy.log.key());
+        std::thread::spawn(move || {
+            verified.send(verify(&dir, &key, &Known::default()).map_err(|error| error.to_string()))
+        });
+        let told = done.recv_timeout(Duration::from_secs(20)).expect("it waits for the pipe").unwrap_err();
+        assert!(told.ends_with(path), "{told}");
+    }
+}
+
+/// Others on the machine who read what was exported, or put a link where the next export writes.
+#[tokio::test]
+async fn personal_data_is_exported_for_its_owner_alone_and_through_no_link() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    let log = LogOf::events(10).await;
+    let dir = tempfile::tempdir().unwrap();
+    let elsewhere = dir.path().join("elsewhere");
+    fs::write(&elsewhere, "theirs").unwrap();
+    let to = dir.path().join("copy");
+    fs::create_dir_all(to.join("personal/000.p")).unwrap();
+    for path in ["key.new", "personal/000.p/10.new"] {
+        symlink(&elsewhere, to.join(path)).unwrap();
+    }
+    copied(&log, &to).await;
+    assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "theirs");
+    for path in ["personal/000.p/10", "personal/erasures"] {
+        let mode = fs::metadata(to.join(path)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{path}");
+    }
 }
