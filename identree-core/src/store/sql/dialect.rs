@@ -50,7 +50,7 @@ pub(super) fn journal(of: DbBackend) -> Vec<String> {
 }
 
 /// How many places of the journal one transaction may fill.
-pub(super) const BLOCK: i64 = 1 << 20;
+pub(super) const BLOCK: u32 = 1 << 20;
 
 /// That a column has a value, told so that no index of it is used.
 pub(super) fn equals_unindexed(column: &str, value: &str, of: DbBackend) -> SimpleExpr {
