@@ -322,7 +322,12 @@ impl Server {
         let (plain, tls) = self.addresses();
         let url =
             |scheme: &str, address: Option<SocketAddr>| address.map_or("-".to_owned(), |a| format!("{scheme}://{a}"));
-        tracing::info!("listening plain={} tls={}", url("http", plain), url("https", tls));
+        tracing::info!(
+            replica = self.engine.replica().as_str(),
+            "listening plain={} tls={}",
+            url("http", plain),
+            url("https", tls)
+        );
         let mut background = JoinSet::new();
         let (hosts, provider, clock) = (self.hosts.clone(), self.provider, Arc::clone(self.engine.clock()));
         let engine = self.engine.clone();

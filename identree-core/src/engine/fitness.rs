@@ -76,6 +76,11 @@ impl Fitness {
         Self { last: watch::Sender::default(), looking: Mutex::default(), shared }
     }
 
+    /// Whether other servers write to the same store.
+    pub(super) const fn is_shared(&self) -> bool {
+        self.shared
+    }
+
     /// What the last look saw.
     pub(super) fn off(&self) -> Option<ClockOff> {
         self.last.borrow().off

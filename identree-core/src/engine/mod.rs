@@ -325,7 +325,14 @@ impl Engine {
             () = self.0.clock.sleep_until(until) => None,
             () = self.0.tasks.draining() => None,
         };
-        let mut record = record.unwrap_or_else(|| Arc::clone(&updates.borrow()));
+        let mut record = match record {
+            Some(settled) => settled,
+            // "Not yet" is said of what the store holds, not of what another server's word has not reached us of.
+            None => {
+                let known = Arc::clone(&updates.borrow());
+                self.newest(known).await?.ok_or(EngineError::NotFound)?
+            }
+        };
         let now = self.0.clock.now();
         if plan::is_over(&record, now) {
             // The waiter's time ended together with the question's: the answer is its end, not "not yet".
@@ -341,6 +348,16 @@ impl Engine {
             return Ok(Some(updates));
         }
         Ok(self.0.store.challenge(id).await?.map(|record| self.0.live.recall(record)))
+    }
+
+    /// A waiting question as the store has it, where other servers write to it too; none if it is gone.
+    async fn newest(&self, known: Arc<ChallengeRecord>) -> Result<Option<Arc<ChallengeRecord>>, EngineError> {
+        if !self.0.fitness.is_shared() || !known.is_pending() {
+            return Ok(Some(known));
+        }
+        let id = known.question().id;
+        self.reload(id).await?;
+        Ok(self.0.live.get(id))
     }
 
     /// One question, from memory while it is live.

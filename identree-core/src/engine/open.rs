@@ -26,7 +26,9 @@ impl Engine {
     pub async fn open(&self, ask: Ask<'_>) -> Result<Opened, EngineError> {
         let nonce = ask.nonce.unwrap_or_else(|| Nonce::from_bytes(rng::bytes(&self.0.entropy)));
         let id = ChallengeId::derive(ask.challenge.target(), &nonce);
-        if let Some(known) = self.0.live.get(id) {
+        if let Some(known) = self.0.live.get(id)
+            && let Some(known) = self.newest(known).await?
+        {
             return self.again(&ask, known).await;
         }
         self.check_clock().await?;

@@ -26,6 +26,10 @@ impl Engine {
             let Some(record) = self.record(id).await? else {
                 return Ok(not_found());
             };
+            if self.0.fitness.is_shared() && !record.is_pending() {
+                // Whoever looks next sees no older state, whatever is still on its way here.
+                self.0.live.recall(Arc::clone(&record));
+            }
             let now = self.0.clock.now();
             let directory = self.0.directory.snapshot();
             let current = self.0.policy.evaluate(&policy_input(record.question(), now, &directory)).await?;

@@ -77,8 +77,10 @@ pub(super) async fn wait(
 ) -> Result<Json<Reply>, Problem> {
     let secs = wait_secs(query.as_deref())?;
     let mut record = api.own(id, &host).await?;
-    if record.is_pending() && secs > 0 {
-        let _held = api.waits.hold(&host.name).ok_or_else(|| too_many_waits(&host.name))?;
+    if record.is_pending() {
+        let held = (secs > 0).then(|| api.waits.hold(&host.name).ok_or_else(|| too_many_waits(&host.name)));
+        let _held = held.transpose()?;
+        // Also without a wait: "not yet" is what the store says.
         let until = api.engine.clock().now() + Duration::from_secs(secs.into());
         record = api.engine.wait_for_record(record.question().id, until).await.map_err(problem)?;
     }
