@@ -14,7 +14,7 @@ const WORKERS: u64 = 6;
 
 /// The seed of this run: given, to see a failure again, or new.
 #[expect(clippy::disallowed_methods, reason = "a test is told by its environment what to repeat")]
-fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     let given = std::env::var("FAULTS_SEED").ok().and_then(|text| text.parse().ok());
     let seed = given.unwrap_or_else(|| u64::from_be_bytes(bytes(&OsEntropy)));
     eprintln!("FAULTS_SEED={seed} repeats the choices of this run");

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "in a test, what fails says where")]
 
 mod clock;
+mod cluster;
 mod crash;
 mod descriptors;
 mod disk;
@@ -15,6 +16,7 @@ mod person;
 mod place;
 #[path = "../sudo/provider.rs"]
 mod provider;
+mod shipped;
 mod stop;
 mod trace;
 mod two_writers;

@@ -190,12 +190,17 @@ async fn events(store: &SqliteStore, known: u64) -> Vec<AuditEvent> {
 }
 
 impl Serving {
-    fn spawn(command: &mut Command) -> Self {
+    pub(crate) fn spawn(command: &mut Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(identree_evidence::tee("serve", child.stderr.take().unwrap()));
         let (sender, log) = channel();
         std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
         Self { child, log, said: String::new() }
+    }
+
+    /// What it has said, as far as it was read.
+    pub(crate) fn said(&self) -> &str {
+        &self.said
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -107,12 +107,11 @@ impl Person {
         self.try_send(method, url, body).unwrap()
     }
 
-    /// HTTP/1.0: the answer ends with the connection.
-    fn try_send(&mut self, method: &str, url: &str, body: &str) -> std::io::Result<Page> {
+    /// What is sent, by HTTP/1.0: the answer ends with the connection.
+    pub(crate) fn text(&self, method: &str, url: &str, body: &str) -> String {
         let (authority, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
-        let own = self.origin.strip_prefix("http://") == Some(authority);
         let mut head = format!("{method} /{path} HTTP/1.0\r\nHost: {authority}\r\n");
-        if own {
+        if self.owns(authority) {
             let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
             write!(head, "Cookie: {}\r\n", cookies.join("; ")).unwrap();
         }
@@ -120,9 +119,19 @@ impl Person {
             write!(head, "Origin: http://{authority}\r\nContent-Length: {}\r\n", body.len()).unwrap();
             head.push_str("Content-Type: application/x-www-form-urlencoded\r\n");
         }
+        format!("{head}\r\n{body}")
+    }
+
+    fn owns(&self, authority: &str) -> bool {
+        self.origin.strip_prefix("http://") == Some(authority)
+    }
+
+    fn try_send(&mut self, method: &str, url: &str, body: &str) -> std::io::Result<Page> {
+        let (authority, _) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
+        let own = self.owns(authority);
         let mut stream = TcpStream::connect(authority)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        stream.write_all(format!("{head}\r\n{body}").as_bytes())?;
+        stream.write_all(self.text(method, url, body).as_bytes())?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         let (head, body) = answer.split_once("\r\n\r\n").ok_or(std::io::ErrorKind::UnexpectedEof)?;
