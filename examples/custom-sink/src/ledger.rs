@@ -74,7 +74,7 @@ fn line(sealed: &SealedEvent) -> String {
         event.at.to_string(),
         event.kind.as_str().to_owned(),
         name(event.subject.as_ref().map(AsRef::as_ref)),
-        name(event.target.as_ref().map(|target| target.name())),
+        name(event.target.as_ref().map(identree_core::id::Target::name)),
         name(event.actor.as_ref().map(AsRef::as_ref)),
         event.id.to_string(),
         details.join(" "),

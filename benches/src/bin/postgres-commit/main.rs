@@ -78,7 +78,10 @@ fn main() -> Result<ExitCode, Failure> {
             ("bare, batched, 2 connections", Subject::Batched(Batched::start(&address).await?)),
             ("bare, one each, 64 connections", Subject::Each(Each::start(&address)?)),
             ("identree, one each", Subject::Ours(ours.clone(), Arc::new(Semaphore::new(1)))),
-            ("identree, group commit", Subject::Ours(ours.clone(), Arc::new(Semaphore::new(WRITERS as usize)))),
+            (
+                "identree, group commit",
+                Subject::Ours(ours.clone(), Arc::new(Semaphore::new(usize::try_from(WRITERS)?))),
+            ),
         ];
         let next = Arc::new(AtomicU64::new(0));
         let mut rates = [const { Vec::new() }; 4];

@@ -66,10 +66,16 @@ pub(crate) enum DevError {
     Provider(#[from] crate::devidp::DevIdpError),
     /// The server.
     #[error(transparent)]
-    Boot(#[from] crate::boot::BootError),
+    Boot(Box<crate::boot::BootError>),
     /// Another part of the server.
     #[error("{0}")]
     Server(String),
+}
+
+impl From<crate::boot::BootError> for DevError {
+    fn from(error: crate::boot::BootError) -> Self {
+        Self::Boot(Box::new(error))
+    }
 }
 
 impl DevError {
