@@ -350,16 +350,6 @@ impl Engine {
         Ok(self.0.store.challenge(id).await?.map(|record| self.0.live.recall(record)))
     }
 
-    /// A waiting question as the store has it, where other servers write to it too; none if it is gone.
-    async fn newest(&self, known: Arc<ChallengeRecord>) -> Result<Option<Arc<ChallengeRecord>>, EngineError> {
-        if !self.0.fitness.is_shared() || !known.is_pending() {
-            return Ok(Some(known));
-        }
-        let id = known.question().id;
-        self.reload(id).await?;
-        Ok(self.0.live.get(id))
-    }
-
     /// One question, from memory while it is live.
     ///
     /// # Errors

@@ -80,6 +80,16 @@ impl Engine {
         }
     }
 
+    /// A waiting question as the store has it, where other servers write to it too; none if it is gone.
+    pub(super) async fn newest(&self, known: Arc<ChallengeRecord>) -> Result<Option<Arc<ChallengeRecord>>, EngineError> {
+        if !self.0.fitness.is_shared() || !known.is_pending() {
+            return Ok(Some(known));
+        }
+        let id = known.question().id;
+        self.reload(id).await?;
+        Ok(self.0.live.get(id))
+    }
+
     pub(super) async fn reload(&self, id: ChallengeId) -> Result<(), EngineError> {
         match self.0.store.challenge(id).await? {
             Some(stored) => drop(self.0.live.learn(stored)),
