@@ -72,6 +72,11 @@ struct Entry {
     lanes: u64,
 }
 
+/// The record as it is now: not held, so that it may be taken across a wait.
+pub(super) fn current(updates: &watch::Receiver<Arc<ChallengeRecord>>) -> Arc<ChallengeRecord> {
+    Arc::clone(&updates.borrow())
+}
+
 impl Live {
     pub(super) fn new(keep_settled: Duration, caps: Caps, late: Option<u64>) -> Self {
         Self {

@@ -328,10 +328,7 @@ impl Engine {
         let mut record = match record {
             Some(settled) => settled,
             // "Not yet" is said of what the store holds, not of what another server's word has not reached us of.
-            None => {
-                let known = Arc::clone(&updates.borrow());
-                self.newest(known).await?.ok_or(EngineError::NotFound)?
-            }
+            None => self.newest(live::current(&updates)).await?.ok_or(EngineError::NotFound)?,
         };
         let now = self.0.clock.now();
         if plan::is_over(&record, now) {

@@ -81,7 +81,10 @@ impl Engine {
     }
 
     /// A waiting question as the store has it, where other servers write to it too; none if it is gone.
-    pub(super) async fn newest(&self, known: Arc<ChallengeRecord>) -> Result<Option<Arc<ChallengeRecord>>, EngineError> {
+    pub(super) async fn newest(
+        &self,
+        known: Arc<ChallengeRecord>,
+    ) -> Result<Option<Arc<ChallengeRecord>>, EngineError> {
         if !self.0.fitness.is_shared() || !known.is_pending() {
             return Ok(Some(known));
         }
