@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use tracing::Instrument as _;
+
 use super::{Engine, EngineError, Refusal, Verdict};
 use crate::challenge::{ChallengeRecord, Settled, State};
 use crate::grant::{Answer, Decision, Grant, SignError, SignedAnswer};
@@ -56,7 +58,8 @@ impl Engine {
         if let Some(signed) = self.0.live.answer(answer.challenge) {
             return Ok(signed);
         }
-        let signed = SignedAnswer::make(answer, &self.0.signer).await?;
+        let span = tracing::error_span!(target: "identree_trace", "sign");
+        let signed = SignedAnswer::make(answer, &self.0.signer).instrument(span).await?;
         self.0.live.keep_answer(answer.challenge, &signed);
         Ok(signed)
     }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tracing::Instrument as _;
+
 use super::caps::{Limit, Place};
 use super::plan::{self, Asked, Plan};
 use super::{Ask, Engine, EngineError, Opened};
@@ -121,7 +123,8 @@ impl Engine {
             drop(place);
             Ok(plan.next)
         };
-        self.0.tasks.finish(work).await
+        let span = tracing::error_span!(target: "identree_trace", "commit");
+        self.0.tasks.finish(work).instrument(span).await
     }
 }
 

@@ -3,28 +3,34 @@
 use std::io::{self, Write};
 
 use identree_core::text::visible;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{Targets, filter_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
-use super::Done;
 use crate::config::Found;
+use crate::telemetry::traces::{TARGET, Traces};
 
 /// Logs from now on. The level is one word, or a filter as in `info,identree_server=debug`.
-pub(super) fn start(found: &Found, unless_set: &str) -> Done {
+pub(super) fn start(found: &Found, unless_set: &str) -> Result<Option<Traces>, Box<dyn std::error::Error>> {
+    let traces = Traces::from_found(found)?;
     let (name, level) = level(found, unless_set);
-    let filter = filter(level).map_err(|error| format!("{name}: {error}"))?;
+    // Spans that are for the collector alone cost nothing where there is none, whatever the level is.
+    let level = format!("{level},{TARGET}={}", if traces.is_some() { "error" } else { "off" });
+    let filter = filter(&level).map_err(|error| format!("{name}: {error}"))?;
     let log = tracing_subscriber::fmt::layer();
+    let of_the_log = filter_fn(|of| of.target() != TARGET);
     match found.get("IDENTREE_LOG_FORMAT").map_or("text", |(format, _)| format) {
         // No colours: what else looks like a control sequence then is none of ours.
         "text" => {
-            let log = log.with_ansi(false).with_target(false).with_writer(|| OneLine(io::stderr()));
-            tracing_subscriber::registry().with(filter).with(log).init();
+            let log =
+                log.with_ansi(false).with_target(false).with_writer(|| OneLine(io::stderr())).with_filter(of_the_log);
+            tracing_subscriber::registry().with(filter).with(log).with(traces.as_ref().map(Traces::layer)).init();
         }
         "json" => {
-            let log = log.json().flatten_event(true).with_span_list(false).with_writer(io::stderr);
-            tracing_subscriber::registry().with(filter).with(log).init();
+            let log =
+                log.json().flatten_event(true).with_span_list(false).with_writer(io::stderr).with_filter(of_the_log);
+            tracing_subscriber::registry().with(filter).with(log).with(traces.as_ref().map(Traces::layer)).init();
         }
         other => return Err(format!("IDENTREE_LOG_FORMAT: \"{}\" is neither text nor json", visible(other)).into()),
     }
@@ -32,7 +38,7 @@ pub(super) fn start(found: &Found, unless_set: &str) -> Done {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(place, "a panic, which is a bug: {}", panic.payload_as_str().unwrap_or("without a text"));
     }));
-    Ok(())
+    Ok(traces)
 }
 
 /// Levels by target cost nothing while a request runs; only what names spans and fields needs to look at each of them.

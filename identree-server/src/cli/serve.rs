@@ -10,7 +10,7 @@ use crate::listen::raise_descriptors;
 
 pub(super) async fn run() -> Done {
     let found = config::read();
-    log::start(&found, "info")?;
+    let traces = log::start(&found, "info")?;
     let settings = Settings::from_found(&found)?;
     for warning in &found.warnings {
         tracing::warn!("{warning}");
@@ -31,6 +31,9 @@ pub(super) async fn run() -> Done {
         stop.send_replace(true);
     });
     server.run(stopped).await;
+    if let Some(traces) = traces {
+        traces.finish().await;
+    }
     tracing::info!("stopped");
     Ok(())
 }

@@ -33,7 +33,9 @@ pub struct Found {
 pub fn read() -> Found {
     // A name or value that is not UTF-8 cannot be one of ours.
     let environment = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-    let ours = |(name, _): &(String, String)| name.starts_with("IDENTREE_") || name == RUST_LOG;
+    let ours = |(name, _): &(String, String)| {
+        name.starts_with("IDENTREE_") || name == RUST_LOG || name.starts_with("OTEL_") && known(name).is_some()
+    };
     let mut environment: BTreeMap<String, String> = environment.filter(ours).collect();
     let rust_log = environment.remove(RUST_LOG).filter(|level| !level.is_empty());
     let toml = environment.get(TOML_FILE).map_or(DEFAULT_TOML_FILE, String::as_str);

@@ -236,6 +236,30 @@ pub const TABLE: &[Entry] = &[
         "trace, debug, info, warn or error, or a filter such as info,identree_server=debug; RUST_LOG counts when it is not set.",
     ),
     used("IDENTREE_LOG_FORMAT", "", Text, "text", "text, or json: one object per line."),
+    // Names of OpenTelemetry's specification.
+    used(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "",
+        Url,
+        "",
+        "Where traces are told over OTLP (HTTP, protobuf), without /v1/traces; without it there are none.",
+    ),
+    used(
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "",
+        Secret,
+        "",
+        "Headers for the collector: name=value, separated by commas, percent-encoded.",
+    ),
+    used("OTEL_SERVICE_NAME", "", Text, "identree", "The name under which the collector has them."),
+    used(
+        "OTEL_TRACES_SAMPLER",
+        "",
+        Text,
+        "parentbased_always_on",
+        "always_on, always_off, traceidratio, or one of these after parentbased_.",
+    ),
+    used("OTEL_TRACES_SAMPLER_ARG", "", Text, "", "Of traceidratio: which part of all, from 0 to 1."),
     used(
         "IDENTREE_HOST_REGISTRY_FILE",
         "misc.host_registry_file",

@@ -34,6 +34,10 @@ impl ClientAddress {
     }
 }
 
+/// The request comes from a trusted proxy: what it says beside the address counts too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FromProxy;
+
 /// The proxies whose `X-Forwarded-For` is believed (`IDENTREE_TRUSTED_PROXIES`). None unless told.
 #[derive(Debug, Clone, Default)]
 pub struct TrustedProxies(Arc<[IpNet]>);
@@ -138,6 +142,9 @@ impl<S: Service<Request<B>>, B> Service<Request<B>> for ClientIp<S> {
         if let Some(PeerAddress(peer)) = request.extensions().get::<PeerAddress>().copied() {
             let client = self.proxies.client(peer.ip(), request.headers());
             request.extensions_mut().insert(client);
+            if self.proxies.contains(peer.ip()) {
+                request.extensions_mut().insert(FromProxy);
+            }
         }
         self.inner.call(request)
     }

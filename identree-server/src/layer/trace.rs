@@ -94,8 +94,11 @@ impl<S: Service<Request, Response = Response, Error = Infallible>> Service<Reque
         let span = tracing::error_span!("request", %id, %method, path = &*path, client, host = who, person = who);
         let machine = path.strip_prefix(v1::CHALLENGES).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         let trace = Arc::clone(&self.trace);
-        let about = About { trace, id, whence, method, matched, machine, watch: Stopwatch::start() };
+        let told = told(&request, &id, matched.as_ref());
+        let about = About { trace, id, whence, method, matched, machine, watch: Stopwatch::start(), told };
+        let within = about.told.enter();
         let called = span.in_scope(|| catch_unwind(AssertUnwindSafe(|| self.inner.call(request))));
+        drop(within);
         Tracing { inner: called.ok().map(|future| future.instrument(span.clone())), span, about }
     }
 }
@@ -110,6 +113,8 @@ struct About {
     matched: Option<MatchedPath>,
     machine: bool,
     watch: Stopwatch,
+    /// What the collector of traces is told, if there is one.
+    told: Span,
 }
 
 impl About {
@@ -124,6 +129,7 @@ impl About {
             failed(self.machine, &self.id)
         });
         let seconds = self.watch.seconds();
+        self.told.record("http.response.status_code", response.status().as_u16());
         tracing::debug!(status = response.status().as_u16(), duration_ms = seconds * 1e3, "answered");
         if let Some(http) = http {
             let route = self.matched.as_ref().map(MatchedPath::as_str);
@@ -156,14 +162,35 @@ impl<F: Future<Output = Result<Response, Infallible>>> Future for Tracing<F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
+        let within = this.about.told.enter();
         let polled = this.inner.as_pin_mut().map(|inner| catch_unwind(AssertUnwindSafe(|| inner.poll(context))));
         let answered = match polled {
             Some(Ok(Poll::Pending)) => return Poll::Pending,
             Some(Ok(Poll::Ready(Ok(response)))) => Some(response),
             Some(Err(_)) | None => None,
         };
+        drop(within);
         Poll::Ready(Ok(this.span.in_scope(|| this.about.answer(answered))))
     }
+}
+
+/// The span for the collector: method, route, status, the request's id, and no more. It goes on with the trace of whoever called, if a
+/// trusted proxy says so (W3C Trace Context).
+fn told(request: &Request, id: &str, matched: Option<&MatchedPath>) -> Span {
+    let (route, empty) = (matched.map_or("none", MatchedPath::as_str), tracing::field::Empty);
+    let method = request.method();
+    let span = tracing::error_span!(
+        target: "identree_trace", parent: None, "request", otel.kind = "server", otel.name = empty,
+        http.request.method = %method, http.route = route, http.response.status_code = empty, identree.request.id = id,
+    );
+    if !span.is_disabled() {
+        span.record("otel.name", &*format!("{method} {route}"));
+        #[cfg(feature = "otlp")]
+        if request.extensions().get::<super::client_ip::FromProxy>().is_some() {
+            crate::telemetry::traces::go_on(&span, request.headers());
+        }
+    }
+    span
 }
 
 /// The path, made safe to show. Of a question's page it is the route. In what is no route six digits may be the number of a

@@ -8,6 +8,8 @@ mod audit;
 pub mod catalogue;
 mod http;
 mod store;
+#[cfg_attr(not(feature = "otlp"), path = "no_traces.rs")]
+pub mod traces;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -30,6 +30,7 @@ mod process;
 mod settings;
 mod sign_in;
 mod smuggling;
+mod traces;
 mod unit;
 
 use identree_core::testkit::journal::{recorded, undeclared};
