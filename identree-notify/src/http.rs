@@ -107,7 +107,8 @@ impl Endpoint {
 
     /// The beginning of an answer, for whoever reads the log: one line, without the credential.
     pub(crate) fn told(&self, answer: &Response<Bytes>) -> String {
-        let mut text = visible_bytes(&answer.body()[..answer.body().len().min(4096)]);
+        // The whole of it first, which is bounded: cut before, it could end within the credential, and tell most of that.
+        let mut text = visible_bytes(answer.body());
         if let Some(token) = &self.token {
             text = text.replace(token.expose().as_str(), "…");
         }
@@ -132,4 +133,22 @@ fn failed(error: &TransportError) -> SinkError {
         cause = each.source();
     }
     SinkError { text, retry: error.retry() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_part_of_a_credential_is_told_however_often_the_far_side_repeats_it() {
+        let token = "0123456789abcdefghijklmnopqrstuvwxyz";
+        let place = Endpoint::new(&"http://loki.example".parse().unwrap()).unwrap();
+        let place = place.token("Bearer", Secret::new(token.to_owned())).unwrap();
+        for before in 0..token.len() {
+            let body = format!("{}{}", "-".repeat(before), token.repeat(200));
+            let answer = Response::builder().status(401).body(Bytes::from(body)).unwrap();
+            let told = place.refused(&answer).text;
+            assert!(told.contains('…') && !told.contains("0123"), "{told}");
+        }
+    }
 }
