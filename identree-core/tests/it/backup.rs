@@ -133,7 +133,8 @@ async fn what_is_no_backup_of_ours_is_not_restored() {
             other => unreachable!("{other:?}"),
         }
     };
-    assert!(matches!(refused("missing").await, OpenError::File { .. }));
+    let answer = SqliteStore::restore(&at("missing"), &at("identree.db")).await;
+    assert!(matches!(answer, Err(CopyError::Unreadable { .. })), "{answer:?}");
     std::fs::write(at("notes"), "Dear diary,\n".repeat(1000)).unwrap();
     assert!(matches!(refused("notes").await, OpenError::NotADatabase { .. }));
     std::fs::write(at("empty"), "").unwrap();

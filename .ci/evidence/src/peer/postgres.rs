@@ -292,6 +292,8 @@ mod tests {
         let (directory, pid) = (cluster.directory.clone(), cluster.pid().expect("it runs"));
         drop(cluster);
         assert!(!directory.exists());
-        assert!(!Path::new(&format!("/proc/{pid}")).exists());
+        // What has ended and was not waited for yet is a zombie (proc(5), `State`).
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        assert!(status.is_empty() || status.contains("State:\tZ"), "{status}");
     }
 }
