@@ -34,7 +34,7 @@ pub struct LokiSettings {
     pub tenant: Option<String>,
 }
 
-/// Pushes events in batches, compressed, each at its own time; the text is the line of JSON (see [`line`]).
+/// Pushes events in batches, compressed, each at its own time; the text is the line of JSON (see [`line`](mod@crate::line)).
 ///
 /// The labels are `app="identree"` and `job="identree-audit"`, no more: one stream keeps the order of the log. `seq`, `event`, `host` and `user`
 /// are structured metadata; where a Loki does not allow that, they are left out, and are in the line anyway.

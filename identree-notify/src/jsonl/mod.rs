@@ -49,7 +49,7 @@ pub struct FileError {
     pub source: io::Error,
 }
 
-/// Writes each event as one line (see [`line`]).
+/// Writes each event as one line (see [`line`](mod@crate::line)).
 ///
 /// To a file: at most one process writes it. A line that a crash left unfinished is cut off when the file is opened, and events that
 /// stand at its end are not written again; a file that was moved away is made anew. With [`Fsync::Batch`] what is confirmed survives a

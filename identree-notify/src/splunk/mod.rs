@@ -42,7 +42,7 @@ pub struct SplunkSettings {
     pub host: String,
 }
 
-/// Posts events in batches, compressed, each with its own time; the event is the line of JSON (see [`line`]).
+/// Posts events in batches, compressed, each with its own time; the event is the line of JSON (see [`line`](mod@crate::line)).
 ///
 /// Where the input has indexer acknowledgement switched on, an event counts as safe once it is indexed; elsewhere once the collector has
 /// answered that it took it, which may be before it is on a disk.

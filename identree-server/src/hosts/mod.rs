@@ -1,7 +1,7 @@
 //! The managed hosts: who may ask, and what each of them proves itself with.
 //!
 //! A removed host leaves a tombstone, so that a name registered again gets a higher generation: an old secret never works
-//! again, and neither does an old key. After a month the tombstone goes too ([`forget`]). The registry is read as a whole into memory; a change by another process is seen
+//! again, and neither does an old key. After a month the tombstone goes too (`forget`). The registry is read as a whole into memory; a change by another process is seen
 //! within a second.
 
 mod enrol;
