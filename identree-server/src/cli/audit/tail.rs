@@ -89,7 +89,11 @@ pub(super) fn line(sealed: &SealedEvent) -> String {
         line.push_str("  ");
         line.push_str(name);
         line.push('=');
-        line.push_str(&if quoted { format!("\"{}\"", shown.replace('"', "\\\"")) } else { shown.into_owned() });
+        line.push_str(&if quoted {
+            format!("\"{}\"", shown.replace('\\', "\\\\").replace('"', "\\\""))
+        } else {
+            shown.into_owned()
+        });
     };
     let parts = [
         ("subject", event.subject.as_ref().map(ToString::to_string)),
