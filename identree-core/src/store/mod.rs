@@ -21,8 +21,6 @@ pub use self::lease::{Fence, LeaseName, Leases, ReplicaId};
 pub use self::log::{ALL_CHECKPOINTS, Bundle, Hash, Log, LogHead, ReaderName, Sealing, StoredCheckpoint, TILE, Tile};
 pub use self::memory::MemoryStore;
 pub use self::nudge::Nudge;
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
-pub use self::sql::SCHEMA;
 #[cfg(feature = "postgres")]
 pub use self::sql::{ConnectError, PostgresOptions, PostgresStore};
 #[cfg(feature = "sqlite")]
@@ -32,6 +30,9 @@ use crate::challenge::{ChallengeRecord, UserCode};
 use crate::id::{ChallengeId, UserName};
 use crate::retry::Retry;
 use crate::time::Timestamp;
+
+/// The version of the tables that this program works with: the newest step of the migration, where a database is built in.
+pub const SCHEMA: &str = "m0002_log";
 
 /// Why a store did not do it.
 #[derive(Debug, thiserror::Error)]

@@ -18,7 +18,6 @@ mod row;
 mod sqlite;
 mod window;
 
-pub use self::migration::SCHEMA;
 #[cfg(feature = "postgres")]
 pub use self::postgres::{ConnectError, PostgresOptions, PostgresStore};
 #[cfg(feature = "sqlite")]

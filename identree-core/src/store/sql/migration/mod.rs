@@ -5,9 +5,6 @@ mod m0002_log;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
-/// The newest step: the version of the tables that this program works with.
-pub const SCHEMA: &str = "m0002_log";
-
 /// All steps, in order.
 pub(super) struct Migrator;
 
@@ -20,6 +17,7 @@ impl MigratorTrait for Migrator {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::SCHEMA;
 
     #[test]
     fn numbers_are_dense_and_every_step_is_one_transaction() {
