@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use identree_core::Engine;
 use identree_core::engine::EngineBuilder;
-use identree_core::grant::{LocalSigner, Signer as _};
+use identree_core::grant::Signer as _;
 use identree_core::rng::{DrawnAhead, Entropy, OsEntropy};
 use identree_core::store::{Nudge, Store, StoreError};
 use identree_core::time::{Clock, SteadyClock, SystemClock};
@@ -103,6 +103,15 @@ pub enum BootError {
     Socket(#[from] std::io::Error),
 }
 
+/// Why a server ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to.
+    Stopped,
+    /// Its clock was ahead and is right again, which time in this process does not follow: start it anew.
+    OnlyARestartHelps,
+}
+
 /// A server that is bound and ready to run.
 #[derive(Debug)]
 pub struct Server {
@@ -185,7 +194,7 @@ impl Server {
         let served = log_key::recorded(&*store).await?.is_some();
         // Before the decision key: a start that ends for want of this one leaves no new one of the other behind.
         let log = log_key::settings(&*store, &settings.data_dir, &settings.external_url, &*entropy).await?;
-        let signer = decision_signer(&settings.data_dir, &*entropy, served)?;
+        let signer = decision_key::signer(&settings.data_dir, &*entropy, served)?;
         let parts = Parts { store: Arc::clone(&store), clock: Arc::clone(&clock), entropy: Arc::clone(&entropy) };
         // Before anything is read: whatever changes meanwhile is told.
         let nudges = parts.store.nudges();
@@ -316,9 +325,9 @@ impl Server {
         (address(&self.plain), address(&self.tls))
     }
 
-    /// Runs until `stop` turns true; then every waiting host is answered at once, requests under way finish, and
-    /// everything committed is safe.
-    pub async fn run(self, stop: watch::Receiver<bool>) {
+    /// Runs until `stop` turns true, or until only a new process would decide again; then every waiting host is answered at
+    /// once, requests under way finish, and everything committed is safe. Gives why it ended.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) -> Ended {
         let (plain, tls) = self.addresses();
         let url =
             |scheme: &str, address: Option<SocketAddr>| address.map_or("-".to_owned(), |a| format!("{scheme}://{a}"));
@@ -350,17 +359,25 @@ impl Server {
             tracing::info!("/metrics is not served; IDENTREE_METRICS_TOKEN opens it");
         }
         let mut serving = JoinSet::new();
+        let (ending, ends) = watch::channel(false);
         for listener in [self.plain, self.tls].into_iter().flatten() {
-            serving.spawn(listener.serve(self.router.clone(), stop.clone()));
+            serving.spawn(listener.serve(self.router.clone(), ends.clone()));
         }
-        let mut stop = stop;
-        let _ = stop.wait_for(|stop| *stop).await;
+        let ended = tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => Ended::Stopped,
+            off = self.engine.until_only_a_restart_helps() => {
+                tracing::error!("{off}, and only a new process goes by the machine's clock again: stopping, to be started anew");
+                Ended::OnlyARestartHelps
+            }
+        };
+        ending.send_replace(true);
         self.engine.drain();
         while serving.join_next().await.is_some() {}
         background.shutdown().await;
         self.refusals.finish().await;
         self.life.stopped().await;
         self.engine.shutdown().await;
+        ended
     }
 }
 
@@ -417,21 +434,6 @@ fn check_dir(path: &Path) -> Result<(), BootError> {
 }
 
 /// What this server has of its own beside what is stored for all.
-/// The key that answers are signed with. A new one on a database that was served before is no secret to the operator.
-fn decision_signer(data_dir: &Path, entropy: &dyn Entropy, served: bool) -> Result<LocalSigner, DecisionKeyError> {
-    let missing = !data_dir.join(decision_key::FILE_NAME).exists();
-    let signer = decision_key::load_or_make(data_dir, entropy)?;
-    if served && missing {
-        tracing::warn!(
-            "a new {} was made in {}, and this database was served before: hosts refuse what it signs. Stop this server, and put the \
-             first server's file there, or that of a backup; if it is lost, each host needs the new public key",
-            decision_key::FILE_NAME,
-            data_dir.display()
-        );
-    }
-    Ok(signer)
-}
-
 fn own(settings: &Settings) -> Own {
     Own {
         data_dir: settings.data_dir.clone(),

@@ -27,6 +27,8 @@ pub struct ClockOff {
     pub by: Duration,
     /// Which way.
     pub side: Side,
+    /// The machine's clock is right, and time here is ahead of it since it went back: in this process it stays so.
+    pub only_a_restart_helps: bool,
 }
 
 /// Which way a clock is off.
@@ -106,13 +108,15 @@ impl Fitness {
         let before = (clock.now(), clock.wall());
         let there = store.clock().await?;
         let after = (clock.now(), clock.wall());
-        let off = off(before.0, there, after.0).or_else(|| off(before.1, there, after.1));
+        let off = judged(off(before.0, there, after.0), off(before.1, there, after.1));
         let was = self.last.send_replace(Look { at: Some(before.0), off }).off;
         match (was, off) {
-            (None, Some(off)) => tracing::error!(
-                "{off}: nothing is decided here until it is right; if it goes on when the machine's clock is right again, \
-                 start this server anew"
-            ),
+            (Some(ClockOff { only_a_restart_helps: false, .. }) | None, Some(off)) if off.only_a_restart_helps => {
+                tracing::error!(
+                    "{off}, and the machine's clock is right: this server decides nothing until it is started anew"
+                );
+            }
+            (None, Some(off)) => tracing::error!("{off}: nothing is decided here until it is right"),
             (Some(_), None) => tracing::info!("this server's clock agrees with the database's again"),
             _ => {}
         }
@@ -120,13 +124,23 @@ impl Fitness {
     }
 }
 
+/// What follows from how far time here and the machine's clock are off.
+fn judged(steady: Option<ClockOff>, wall: Option<ClockOff>) -> Option<ClockOff> {
+    let only_a_restart_helps = wall.is_none();
+    match steady {
+        Some(off) if off.side == Side::Ahead => Some(ClockOff { only_a_restart_helps, ..off }),
+        off => off.or(wall),
+    }
+}
+
 /// By how much at least a clock that was read before and after is off.
 fn off(before: Timestamp, there: Timestamp, after: Timestamp) -> Option<ClockOff> {
     let (ahead, behind) = (before.since(there), there.since(after));
+    let off = |by, side| ClockOff { by, side, only_a_restart_helps: false };
     if ahead > MOST_OFF {
-        Some(ClockOff { by: ahead, side: Side::Ahead })
+        Some(off(ahead, Side::Ahead))
     } else {
-        (behind > MOST_OFF).then_some(ClockOff { by: behind, side: Side::Behind })
+        (behind > MOST_OFF).then_some(off(behind, Side::Behind))
     }
 }
 
@@ -173,6 +187,23 @@ impl Engine {
     pub fn clock_off(&self) -> Option<ClockOff> {
         self.0.fitness.off()
     }
+
+    /// Waits until only a new process would decide again ([`ClockOff::only_a_restart_helps`]): whoever runs this one then ends
+    /// it, so that it is started anew. For ever where the store is not shared.
+    ///
+    /// # Cancel safety
+    /// May be dropped and called again: nothing is lost.
+    pub async fn until_only_a_restart_helps(&self) -> ClockOff {
+        let mut looks = self.0.fitness.last.subscribe();
+        loop {
+            if let Some(off) = looks.borrow_and_update().off.filter(|off| off.only_a_restart_helps) {
+                return off;
+            }
+            if looks.changed().await.is_err() {
+                std::future::pending::<()>().await; // the engine is gone, with its clock
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -187,19 +218,27 @@ mod tests {
     fn only_what_the_way_there_and_back_does_not_explain_is_off() {
         assert_eq!(off(at(0), at(0), at(1)), None);
         assert_eq!(off(at(2000), at(0), at(2001)), None);
-        assert_eq!(
-            off(at(2001), at(0), at(2002)),
-            Some(ClockOff { by: Duration::from_millis(2001), side: Side::Ahead })
-        );
-        assert_eq!(
-            off(at(-2002), at(0), at(-2001)),
-            Some(ClockOff { by: Duration::from_millis(2001), side: Side::Behind })
-        );
+        let barely = |side| ClockOff { by: Duration::from_millis(2001), side, only_a_restart_helps: false };
+        assert_eq!(off(at(2001), at(0), at(2002)), Some(barely(Side::Ahead)));
+        assert_eq!(off(at(-2002), at(0), at(-2001)), Some(barely(Side::Behind)));
         assert_eq!(off(at(-2500), at(0), at(500)), None, "the answer took three seconds");
         assert_eq!(off(at(-500), at(0), at(2500)), None, "and so");
         let hour = off(at(3_600_000), at(0), at(3_603_000)).unwrap();
         assert_eq!(hour.to_string(), "this server's clock is 3600.0 s ahead of the database's");
         let hour = off(at(-3_603_000), at(0), at(-3_600_000)).unwrap();
         assert_eq!(hour.to_string(), "this server's clock is 3600.0 s behind the database's");
+    }
+
+    #[test]
+    fn only_a_restart_helps_where_the_machine_is_right_and_time_here_is_ahead() {
+        let hour = |side| ClockOff { by: Duration::from_secs(3600), side, only_a_restart_helps: false };
+        let (ahead, behind) = (hour(Side::Ahead), hour(Side::Behind));
+        assert_eq!(judged(Some(ahead), None), Some(ClockOff { only_a_restart_helps: true, ..ahead }));
+        assert_eq!(judged(Some(ahead), Some(ahead)), Some(ahead), "the next process would be off too");
+        assert_eq!(judged(Some(ahead), Some(behind)), Some(ahead), "and so");
+        assert_eq!(judged(None, Some(behind)), Some(behind));
+        assert_eq!(judged(Some(behind), Some(behind)), Some(behind));
+        assert_eq!(judged(Some(behind), None), Some(behind), "it follows the machine's by itself");
+        assert_eq!(judged(None, None), None);
     }
 }

@@ -66,7 +66,7 @@ pub fn run() -> ExitCode {
         Err(error) => return failed(&error),
     };
     let done = match command.verb {
-        Verb::Serve => runtime.block_on(serve::run()),
+        Verb::Serve => return runtime.block_on(serve::run()).unwrap_or_else(|error| failed(&*error)),
         #[cfg(feature = "dev-idp")]
         Verb::Dev(arguments) => runtime.block_on(dev::run(&arguments)),
         #[cfg(not(feature = "dev-idp"))]

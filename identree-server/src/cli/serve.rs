@@ -1,14 +1,19 @@
 //! `identree serve`.
 
+use std::process::ExitCode;
+
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::{Done, log};
-use crate::boot::Server;
+use super::log;
+use crate::boot::{Ended, Server};
 use crate::config::{self, Settings};
 use crate::listen::raise_descriptors;
 
-pub(super) async fn run() -> Done {
+/// `EX_TEMPFAIL` of `sysexits.h`: whoever starts services starts this one anew.
+const START_ANEW: u8 = 75;
+
+pub(super) async fn run() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let found = config::read();
     let traces = log::start(&found, "info")?;
     let settings = Settings::from_found(&found)?;
@@ -30,10 +35,13 @@ pub(super) async fn run() -> Done {
         tracing::info!("stopping");
         stop.send_replace(true);
     });
-    server.run(stopped).await;
+    let ended = server.run(stopped).await;
     if let Some(traces) = traces {
         traces.finish().await;
     }
     tracing::info!("stopped");
-    Ok(())
+    Ok(match ended {
+        Ended::Stopped => ExitCode::SUCCESS,
+        Ended::OnlyARestartHelps => ExitCode::from(START_ANEW),
+    })
 }

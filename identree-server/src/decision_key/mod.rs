@@ -33,3 +33,20 @@ pub fn load_or_make(data_dir: &Path, entropy: &dyn Entropy) -> Result<LocalSigne
     rotate::finish(data_dir).map_err(|error| DecisionKeyError::Unfinished(Box::new(error)))?;
     Ok(key_file::load_or_make(&data_dir.join(FILE_NAME), entropy)?)
 }
+
+/// The key that answers are signed with. A new one on a database that was served before is no secret to the operator.
+///
+/// # Errors
+/// [`DecisionKeyError`]; an existing file is never overwritten.
+pub(crate) fn signer(data_dir: &Path, entropy: &dyn Entropy, served: bool) -> Result<LocalSigner, DecisionKeyError> {
+    let missing = !data_dir.join(FILE_NAME).exists();
+    let signer = load_or_make(data_dir, entropy)?;
+    if served && missing {
+        tracing::warn!(
+            "a new {FILE_NAME} was made in {}, and this database was served before: hosts refuse what it signs. Stop this server, and put \
+             the first server's file there, or that of a backup; if it is lost, each host needs the new public key",
+            data_dir.display()
+        );
+    }
+    Ok(signer)
+}

@@ -26,7 +26,7 @@ use super::host_file::{HostFile, Registered};
 use super::place::Place;
 use super::ports::{Ports, address};
 use super::{DevArgs, DevError};
-use crate::boot::Server;
+use crate::boot::{Ended, Server};
 use crate::config::{AuditSettings, Database, Settings};
 use crate::devidp::{Client, DevIdpError, DevProvider, Persona};
 use crate::layer::client_ip::TrustedProxies;
@@ -56,7 +56,7 @@ pub(super) struct Running {
     pub(super) place: Place,
     pub(super) engine: Engine,
     stopping: watch::Sender<bool>,
-    server: JoinHandle<()>,
+    server: JoinHandle<Ended>,
     provider: JoinHandle<Result<(), DevIdpError>>,
 }
 

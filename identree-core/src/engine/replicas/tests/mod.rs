@@ -350,7 +350,7 @@ async fn a_server_whose_clock_is_off_decides_nothing() {
     b.has_waiting(1).await;
     let right = b.clock.now();
     b.clock.advance(HOUR);
-    let ahead = ClockOff { by: HOUR, side: Side::Ahead };
+    let ahead = ClockOff { by: HOUR, side: Side::Ahead, only_a_restart_helps: false };
     assert_eq!(is_off(b.approve(id, "ada").await), ahead);
     assert_eq!(is_off(b.try_open("web2", None).await), ahead);
     assert_eq!(is_off(b.engine.cancel(id, &b.actor("ann")).await), ahead);
@@ -372,6 +372,25 @@ async fn a_server_whose_clock_is_off_decides_nothing() {
     cluster.clock.advance(COUNTS_NOT);
     assert_eq!(is_off(b.try_open("web2", None).await).side, Side::Behind);
     assert!(a.try_open("web2", None).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_server_whose_clock_was_ahead_and_is_right_again_waits_for_a_restart() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let cluster = Cluster::new(2).await;
+    let [_, b] = &cluster.nodes[..] else { unreachable!() };
+    let waits = tokio::spawn({
+        let engine = b.engine.clone();
+        async move { engine.until_only_a_restart_helps().await }
+    });
+    b.clock.advance(HOUR);
+    assert!(!is_off(b.try_open("web1", None).await).only_a_restart_helps, "the machine's clock is wrong still");
+    assert!(!waits.is_finished());
+    b.clock.set_wall_back(HOUR);
+    cluster.advance(COUNTS_NOT);
+    let off = is_off(b.try_open("web1", None).await);
+    assert_eq!(off, ClockOff { by: HOUR, side: Side::Ahead, only_a_restart_helps: true });
+    assert_eq!(waits.await.unwrap(), off);
 }
 
 /// After this long a look at the clock does not count any more.
