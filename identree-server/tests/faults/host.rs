@@ -11,6 +11,7 @@ use identree_core::id::{ChallengeId, HostName, Nonce, Target, UserName};
 use identree_core::text::hex;
 use identree_core::time::{Clock as _, SystemClock, Timestamp};
 use identree_core::wire::v1::{CHALLENGES, OpenRequest, Problem, Reply};
+use identree_evidence::{Kind, secret as note};
 
 use crate::PATIENCE;
 
@@ -57,6 +58,20 @@ impl Answer {
 }
 
 impl Host {
+    /// A host from its file, as `identree add-host` prints it.
+    pub(crate) fn registered(name: &str, conf: String, authority: String) -> Self {
+        let value = |key: &str| conf.lines().find_map(|line| line.strip_prefix(key)).unwrap().trim();
+        let secret = value("IDENTREE_SHARED_SECRET=");
+        note(Kind::Host, secret);
+        Self {
+            name: HostName::parse(name).unwrap(),
+            secret: HostSecret::parse(secret).unwrap(),
+            authority,
+            keys: KeyRing::parse(value("IDENTREE_DECISION_KEYS=")).unwrap(),
+            conf,
+        }
+    }
+
     /// What `user` asks under this nonce.
     pub(crate) fn question(user: &str, nonce: &[u8; 32]) -> String {
         serde_json::json!({

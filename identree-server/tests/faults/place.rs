@@ -1,6 +1,5 @@
 //! One installation: a data directory, the development provider, and `identree serve` as often as the test wants it.
 
-use identree_core::testkit::journal::recorded;
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -8,10 +7,9 @@ use std::sync::mpsc::{Receiver, channel};
 
 use identree_core::audit::AuditEvent;
 use identree_core::challenge::ChallengeRecord;
-use identree_core::credential::HostSecret;
-use identree_core::grant::KeyRing;
-use identree_core::id::{ChallengeId, HostName};
-use identree_core::store::{ChallengeFilter, Challenges as _, Page, SqliteStore};
+use identree_core::id::ChallengeId;
+use identree_core::store::{ChallengeFilter, Challenges, Page, SqliteStore};
+use identree_core::testkit::journal::recorded;
 use identree_evidence::{Kind, secret as note};
 use identree_server::devidp::Persona;
 use rustix::process::{Pid, Signal, kill_process};
@@ -22,6 +20,16 @@ use crate::person::Person;
 use crate::provider::{CLIENT_SECRET, RUNTIME, free_port, own_address, provide};
 
 const MASTER: &str = "the master secret of this test only";
+/// The caps and rates are out of the way: here one person asks thousands of questions.
+pub(crate) const UNCAPPED: [(&str, &str); 7] = [
+    ("IDENTREE_MAX_PENDING", "1000000"),
+    ("IDENTREE_MAX_PENDING_PER_HOST", "1000000"),
+    ("IDENTREE_MAX_PENDING_PER_USER", "1000000"),
+    ("IDENTREE_DENIAL_COOLDOWN", "0s"),
+    ("IDENTREE_RATE_PER_HOST", "0"),
+    ("IDENTREE_RATE_PER_USER", "0"),
+    ("IDENTREE_RATE_PER_ADDRESS", "0"),
+];
 
 pub(crate) struct Place {
     folder: tempfile::TempDir,
@@ -40,7 +48,7 @@ pub(crate) struct Serving {
 }
 
 impl Place {
-    /// An empty data directory. The caps and rates are out of the way: here one person asks thousands of questions.
+    /// An empty data directory.
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("data")).unwrap();
@@ -49,17 +57,8 @@ impl Place {
         let (_, port) = free_port(&address);
         let issuer = format!("http://{address}:{at}");
         let stop = provide(provider, &issuer, &format!("http://{address}:{port}/callback"));
-        let settings = [
-            ("IDENTREE_MAX_PENDING", "1000000"),
-            ("IDENTREE_MAX_PENDING_PER_HOST", "1000000"),
-            ("IDENTREE_MAX_PENDING_PER_USER", "1000000"),
-            ("IDENTREE_DENIAL_COOLDOWN", "0s"),
-            ("IDENTREE_RATE_PER_HOST", "0"),
-            ("IDENTREE_RATE_PER_USER", "0"),
-            ("IDENTREE_RATE_PER_ADDRESS", "0"),
-            ("IDENTREE_CHALLENGE_TTL", "10m"),
-        ];
-        let settings = settings.map(|(name, value)| (name, value.to_owned())).to_vec();
+        let settings = UNCAPPED.into_iter().chain([("IDENTREE_CHALLENGE_TTL", "10m")]);
+        let settings = settings.map(|(name, value)| (name, value.to_owned())).collect();
         Self { folder, address, port, issuer, settings, _provider: stop }
     }
 
@@ -129,17 +128,7 @@ impl Place {
         let output = self.command(wrapper, &["add-host", name, "--client-conf"]).output().unwrap();
         identree_evidence::output("add-host", &output);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let conf = String::from_utf8(output.stdout).unwrap();
-        let value = |key: &str| conf.lines().find_map(|line| line.strip_prefix(key)).unwrap().trim().to_owned();
-        let secret = value("IDENTREE_SHARED_SECRET=");
-        note(Kind::Host, &secret);
-        Host {
-            name: HostName::parse(name).unwrap(),
-            secret: HostSecret::parse(&secret).unwrap(),
-            authority: self.authority(),
-            keys: KeyRing::parse(&value("IDENTREE_DECISION_KEYS=")).unwrap(),
-            conf,
-        }
+        Host::registered(name, String::from_utf8(output.stdout).unwrap(), self.authority())
     }
 
     /// Somebody who has just signed in.
@@ -151,14 +140,7 @@ impl Place {
     pub(crate) fn stored(&self) -> (Vec<ChallengeRecord>, Vec<AuditEvent>) {
         RUNTIME.block_on(async {
             let store = SqliteStore::open_in(&self.data()).await.unwrap();
-            let (mut records, mut page) = (Vec::new(), Page::first(1000));
-            loop {
-                let paged = store.challenges(&ChallengeFilter::default(), page).await.unwrap();
-                records.extend(paged.items.iter().map(|record| (**record).clone()));
-                let Some(next) = paged.next else { break };
-                page.after = Some(next);
-            }
-            (records, events(&store, 0).await)
+            (questions(&store).await, events(&store, 0).await)
         })
     }
 
@@ -181,6 +163,17 @@ impl Place {
         let mut python = Command::new("python3");
         let output = python.args(["-c", program]).arg(self.data().join("identree.db")).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "[('ok',)]", "{output:?}");
+    }
+}
+
+/// All of a store's questions.
+pub(crate) async fn questions(store: &impl Challenges) -> Vec<ChallengeRecord> {
+    let (mut records, mut page) = (Vec::new(), Page::first(1000));
+    loop {
+        let paged = store.challenges(&ChallengeFilter::default(), page).await.unwrap();
+        records.extend(paged.items.iter().map(|record| (**record).clone()));
+        let Some(next) = paged.next else { return records };
+        page.after = Some(next);
     }
 }
 

@@ -8,10 +8,7 @@ use std::time::Duration;
 
 use identree_core::audit::AuditEvent;
 use identree_core::challenge::ChallengeRecord;
-use identree_core::credential::HostSecret;
-use identree_core::grant::KeyRing;
-use identree_core::id::HostName;
-use identree_core::store::{ChallengeFilter, Challenges as _, Journal as _, Page, PostgresStore};
+use identree_core::store::{Journal as _, Page, PostgresStore};
 use identree_core::testkit::journal::recorded;
 use identree_evidence::peer::Cluster;
 use identree_evidence::{Kind, secret as note};
@@ -20,7 +17,7 @@ use rustix::process::Signal;
 use super::relay::Relay;
 use crate::host::{Answer, Host};
 use crate::person::Person;
-use crate::place::Serving;
+use crate::place::{Serving, UNCAPPED, questions};
 use crate::provider::{CLIENT_SECRET, RUNTIME, free_port, own_address, provide};
 
 const MASTER: &str = "the master secret of the cluster's tests";
@@ -28,19 +25,6 @@ const MASTER: &str = "the master secret of the cluster's tests";
 pub(crate) const SERVERS: usize = 3;
 /// Longer than a server waits for its database.
 const DEADLINE: Duration = Duration::from_secs(15);
-/// The caps and rates are out of the way: here one person asks thousands of questions. A sink that works, and one that never does.
-const SETTINGS: [(&str, &str); 10] = [
-    ("IDENTREE_DATABASE_DRIVER", "postgres"),
-    ("IDENTREE_DATABASE_MAX_OPEN_CONNS", "12"),
-    ("IDENTREE_MAX_PENDING", "1000000"),
-    ("IDENTREE_MAX_PENDING_PER_HOST", "1000000"),
-    ("IDENTREE_MAX_PENDING_PER_USER", "1000000"),
-    ("IDENTREE_DENIAL_COOLDOWN", "0s"),
-    ("IDENTREE_RATE_PER_HOST", "0"),
-    ("IDENTREE_RATE_PER_USER", "0"),
-    ("IDENTREE_RATE_PER_ADDRESS", "0"),
-    ("IDENTREE_CHALLENGE_TTL", "6h"),
-];
 
 pub(crate) struct Site {
     pub(crate) cluster: Cluster,
@@ -138,17 +122,7 @@ impl Site {
     }
 
     pub(crate) fn host(&self, name: &str) -> Host {
-        let conf = self.run(&["add-host", name, "--client-conf"]);
-        let value = |key: &str| conf.lines().find_map(|line| line.strip_prefix(key)).unwrap().trim().to_owned();
-        let secret = value("IDENTREE_SHARED_SECRET=");
-        note(Kind::Host, &secret);
-        Host {
-            name: HostName::parse(name).unwrap(),
-            secret: HostSecret::parse(&secret).unwrap(),
-            authority: self.authority.clone(),
-            keys: KeyRing::parse(&value("IDENTREE_DECISION_KEYS=")).unwrap(),
-            conf,
-        }
+        Host::registered(name, self.run(&["add-host", name, "--client-conf"]), self.authority.clone())
     }
 
     pub(crate) fn person(&self, name: &str) -> Person {
@@ -179,14 +153,7 @@ impl Site {
             while !store.unsealed(Page::first(1)).await.unwrap().items.is_empty() {
                 tokio::task::yield_now().await;
             }
-            let (mut records, mut page) = (Vec::new(), Page::first(1000));
-            loop {
-                let paged = store.challenges(&ChallengeFilter::default(), page).await.unwrap();
-                records.extend(paged.items.iter().map(|record| (**record).clone()));
-                let Some(next) = paged.next else { break };
-                page.after = Some(next);
-            }
-            (records, recorded(&store).await)
+            (questions(&store).await, recorded(&store).await)
         })
     }
 
@@ -213,7 +180,9 @@ impl Site {
         command
             .env("IDENTREE_TOML_CONFIG_FILE", self.path("none.toml"))
             .env("IDENTREE_DATA_DIR", &server.data)
+            .env("IDENTREE_DATABASE_DRIVER", "postgres")
             .env("IDENTREE_DATABASE_DSN", dsn)
+            .env("IDENTREE_DATABASE_MAX_OPEN_CONNS", "12")
             .env("IDENTREE_LOG_LEVEL", identree_evidence::log_level())
             .env("IDENTREE_SHARED_SECRET", MASTER)
             .env("IDENTREE_EXTERNAL_URL", format!("http://{}", self.authority))
@@ -221,12 +190,14 @@ impl Site {
             .env("IDENTREE_OIDC_ISSUER_URL", &self.issuer)
             .env("IDENTREE_OIDC_CLIENT_ID", "identree")
             .env("IDENTREE_OIDC_CLIENT_SECRET", CLIENT_SECRET)
+            .env("IDENTREE_CHALLENGE_TTL", "6h")
+            // A sink that works, and one that never does.
             .env("IDENTREE_AUDIT_LOG", format!("file:{}", server.data.join("audit.jsonl").display()))
             .env("IDENTREE_AUDIT_LOG_MAX_SIZE", "0")
             // Nobody listens there.
             .env("IDENTREE_AUDIT_SPLUNK_HEC_URL", "http://127.0.0.1:9/services/collector/event")
             .env("IDENTREE_AUDIT_SPLUNK_TOKEN", "no-token-that-anybody-takes")
-            .envs(SETTINGS);
+            .envs(UNCAPPED);
         if number + 1 == SERVERS
             && serving
             && let Some(library) = faketime()
