@@ -28,8 +28,9 @@ fn the_clients_address_is_the_real_one(site: &Site) {
     ] {
         let arguments: Vec<_> = headers.iter().flat_map(|header| ["--header", header]).collect();
         person.send(&format!("{}{path}", site.origin), &arguments);
-        let line =
-            site.log.after(0, path, |line| line.contains(&format!("path=\"{path}\"")) && line.contains("status="));
+        let line = site.servers[0]
+            .log
+            .after(0, path, |line| line.contains(&format!("path=\"{path}\"")) && line.contains("status="));
         assert!(line.contains(&format!("client={}}}", person.address)), "{line}");
     }
 }
@@ -86,7 +87,7 @@ fn its_health_is_asked(site: &Site, kind: Kind) {
     assert_eq!((ready.status, &*ready.body), (200, "ok\n"));
     if kind != Kind::Nginx {
         let own = |line: &str| line.contains("path=\"/readyz\" client=127.0.0.1}") && line.contains("status=200");
-        site.log.after(0, "check of the proxy's own", own);
+        site.servers[0].log.after(0, "check of the proxy's own", own);
     }
 }
 
@@ -94,6 +95,6 @@ fn its_health_is_asked(site: &Site, kind: Kind) {
 fn metrics_are_not_for_all(site: &Site) {
     let bearer = format!("Authorization: Bearer {METRICS_TOKEN}");
     let get = |origin: &str| site.browser(20).send(&format!("{origin}/metrics"), &["--header", &bearer]).status;
-    assert_eq!(get(&site.server_origin()), 200);
+    assert_eq!(get(&format!("http://{}", site.servers[0].listen)), 200);
     assert_eq!(get(&site.origin), 404);
 }

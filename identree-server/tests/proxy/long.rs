@@ -41,9 +41,9 @@ fn outlasts(kind: Kind) {
     event(0, "challenge_created");
 
     // The server ends a wait after 25 s, the host begins the next one, on the connection that it has.
-    let (began, from) = (SystemClock.now(), site.log.count());
+    let (began, from) = (SystemClock.now(), site.servers[0].log.count());
     let ended = |line: &str| line.contains("path=\"/api/challenge/") && line.contains("status=");
-    let first = site.log.after(from, "end of the first wait", ended);
+    let first = site.servers[0].log.after(from, "end of the first wait", ended);
     // It may have begun a moment before we looked.
     assert!(first.contains("status=200 ") && SystemClock.now().since(began) + AT_ONCE >= WAIT, "{first}");
     // Two waits are longer than the 40 s of the recipes. The stream says now and then that it is alive, nothing else.
@@ -59,7 +59,7 @@ fn outlasts(kind: Kind) {
     assert!(took < AT_ONCE, "{took:?}");
     event(from, "challenge_resolved");
 
-    let answers = site.log.all();
+    let answers = site.servers[0].log.all();
     let bad = answers
         .lines()
         .find(|line| line.contains("/api/challenge/") && line.contains("status=") && !line.contains("status=200"));

@@ -15,6 +15,7 @@ mod provider;
 mod proxy;
 mod recipe;
 mod requester;
+#[expect(dead_code, reason = "the tests of several servers start several")]
 mod site;
 
 /// No event here takes nearly as long; reached only when something hangs.

@@ -23,14 +23,14 @@ pub(crate) fn a_restart_is_survived_and_an_outage_allows_nothing(kind: Kind) {
         ann.approve(&other.page());
         assert!(matches!(other.verdict(), Verdict::Granted(_)));
 
-        let from = site.log.count();
-        site.end(signal);
+        let from = site.servers[0].log.count();
+        site.end(0, signal);
         if signal == Signal::TERM {
             let answered = |line: &str| line.contains("path=\"/api/challenge/") && line.contains("status=200");
-            site.log.after(from, "answer to the host that waits", answered);
+            site.servers[0].log.after(from, "answer to the host that waits", answered);
         }
         down(&site, &ann);
-        site.serve();
+        site.serve(0);
         // The page of before is good still, and so is the session.
         let answer = ann.post(&format!("{}/api/challenges/approve", site.origin), &form);
         assert_eq!(answer.status, 303, "{}", answer.told());

@@ -3,6 +3,9 @@
 use std::path::Path;
 
 const MANUAL: &str = include_str!("../../../docs/operations.md");
+/// Where the one server listens, and where several do, in the manual.
+const ONE: [&str; 1] = ["127.0.0.1:8090"];
+pub(crate) const SEVERAL: [&str; 3] = ["192.0.2.11:8090", "192.0.2.12:8090", "192.0.2.13:8090"];
 
 /// Which proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,8 +21,8 @@ pub(crate) struct Local<'a> {
     pub(crate) name: &'a str,
     pub(crate) https: u16,
     pub(crate) http: u16,
-    /// Where the server listens.
-    pub(crate) server: &'a str,
+    /// Where the servers listen: one, or as many as the recipe for several names.
+    pub(crate) servers: &'a [String],
     pub(crate) folder: &'a Path,
 }
 
@@ -33,9 +36,10 @@ impl Kind {
         }
     }
 
-    /// The recipe for this place, by plain replacement of text.
+    /// The recipe for this place, by plain replacement of text. Of several servers each answer names the one that gave it, in
+    /// `X-Served-By`.
     pub(crate) fn recipe(self, local: &Local<'_>) -> String {
-        let Local { name, https, http, server, folder } = local;
+        let Local { name, https, http, servers, folder } = local;
         let folder = folder.display();
         let listen = match self {
             // In its recipe the ports stand in the URLs' schemes.
@@ -50,21 +54,24 @@ impl Kind {
                 ("bind :80\n".to_owned(), format!("bind {name}:{http}\n")),
             ],
         };
-        let mut text = self.block().to_owned();
+        let (mut text, named) = match servers.len() {
+            1 => (self.block().to_owned(), &ONE[..]),
+            _ => (self.block_of_several(), &SEVERAL[..]),
+        };
         let common = [
             ("https://approve.example.org".to_owned(), format!("https://{name}:{https}")),
             ("approve.example.org".to_owned(), (*name).to_owned()),
-            ("127.0.0.1:8090".to_owned(), (*server).to_owned()),
             ("/etc/ssl/identree/".to_owned(), format!("{folder}/")),
         ];
         if self == Self::Caddy {
             let (from, to) = ("http://approve.example.org", format!("http://{name}:{http}"));
             text = replaced(&text, from, &to);
         }
-        for (from, to) in common.iter().chain(&listen) {
+        let servers = named.iter().map(|from| (*from).to_owned()).zip(servers.iter().cloned());
+        for (from, to) in common.into_iter().chain(listen).chain(servers) {
             // Caddy's has no name beside those in URLs.
             if self != Self::Caddy || from != "approve.example.org" {
-                text = replaced(&text, from, to);
+                text = replaced(&text, &from, &to);
             }
         }
         text
@@ -72,16 +79,32 @@ impl Kind {
 
     /// The block that stands in the manual.
     fn block(self) -> &'static str {
-        let fence = match self {
+        block(match self {
             Self::Nginx => "```nginx\n",
             Self::Caddy => "```caddyfile\n",
             Self::Haproxy => "```haproxy\n",
-        };
-        let mut blocks = MANUAL.split(fence).skip(1).map(|rest| rest.split("```").next().unwrap());
-        let block = blocks.next().unwrap_or_else(|| panic!("no {fence} in docs/operations.md"));
-        assert!(blocks.next().is_none(), "two recipes for {self:?}");
-        block
+        })
     }
+
+    /// The same, with the manual's block for several servers in the place of the one's.
+    fn block_of_several(self) -> String {
+        match self {
+            Self::Haproxy => {
+                let (front, _) = self.block().split_once("\nbackend identree\n").unwrap();
+                let back = block("```haproxy several servers\n");
+                format!("{front}\n{back}    http-response set-header X-Served-By %si:%sp\n")
+            }
+            Self::Nginx | Self::Caddy => panic!("{self:?} has no test with several servers"),
+        }
+    }
+}
+
+/// The one block of this kind.
+fn block(fence: &str) -> &'static str {
+    let mut blocks = MANUAL.split(fence).skip(1).map(|rest| rest.split("```").next().unwrap());
+    let block = blocks.next().unwrap_or_else(|| panic!("no {fence} in docs/operations.md"));
+    assert!(blocks.next().is_none(), "two {fence}");
+    block
 }
 
 fn replaced(text: &str, from: &str, to: &str) -> String {

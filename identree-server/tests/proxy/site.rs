@@ -1,10 +1,12 @@
-//! One installation: `identree serve` with a plain listener, a proxy in front of it, and the registered host `web1`.
+//! One installation: `identree serve` with a plain listener, once or several times, a proxy in front, and the registered host
+//! `web1`.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use identree_evidence::peer::Cluster;
 use identree_evidence::{Kind as Secret, secret as note};
 use identree_server::devidp::Persona;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
@@ -15,96 +17,130 @@ use crate::browser::Browser;
 use crate::lines::Lines;
 use crate::provider::{CLIENT_SECRET, provide};
 use crate::proxy::{Proxy, free_port};
-use crate::recipe::{Kind, Local};
+use crate::recipe::{Kind, Local, SEVERAL};
 
 const MASTER: &str = "the master secret of the tests of proxies";
 
 pub(crate) const METRICS_TOKEN: &str = "the-metrics-token-of-the-tests-of-proxies";
 
 pub(crate) struct Site {
-    pub(crate) proxy: Proxy,
-    /// What the server logs, over all of its starts.
-    pub(crate) log: Lines,
     /// `https://…`: where people and hosts go.
     pub(crate) origin: String,
     /// `http://…` of the proxy.
     pub(crate) plain_origin: String,
+    pub(crate) servers: Vec<Server>,
+    // It ends after the servers.
+    pub(crate) proxy: Proxy,
     /// An address that no other site has.
     address: String,
-    listen: String,
     issuer: String,
+    /// Of PostgreSQL; without it the server has SQLite.
+    dsn: Option<String>,
     conf: String,
-    server: Option<Child>,
     folder: tempfile::TempDir,
     _provider: oneshot::Sender<()>,
+}
+
+/// One of the servers.
+pub(crate) struct Server {
+    /// Where it listens.
+    pub(crate) listen: String,
+    /// What it logs, over all of its starts.
+    pub(crate) log: Lines,
+    data: PathBuf,
+    child: Option<Child>,
 }
 
 impl Site {
     /// A running server behind a running proxy.
     pub(crate) fn start(kind: Kind) -> Self {
+        Self::with(kind, 1, None)
+    }
+
+    /// As many servers as the recipe names, over one PostgreSQL; none where something is not installed.
+    pub(crate) fn of_several(kind: Kind) -> Option<Self> {
+        if !kind.is_here() {
+            return None;
+        }
+        let dsn = Cluster::shared()?.schema();
+        Some(Self::with(kind, SEVERAL.len(), Some(dsn)))
+    }
+
+    fn with(kind: Kind, servers: usize, dsn: Option<String>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let address = own_address();
         let (https, http) = (free_port(), free_port());
-        let listen = {
-            let port = TcpListener::bind((&*address, 0)).unwrap().local_addr().unwrap().port();
-            format!("{address}:{port}")
-        };
         let idp = TcpListener::bind((&*address, 0)).unwrap();
         let issuer = format!("http://{}", idp.local_addr().unwrap());
         let origin = format!("https://{address}:{https}");
         certify(folder.path(), &address);
-        std::fs::create_dir(folder.path().join("data")).unwrap();
         let provider = provide(idp, &issuer, &origin);
-        let local = Local { name: &address, https, http, server: &listen, folder: folder.path() };
-        let proxy = Proxy::start(kind, &local);
-        let mut site = Self {
-            proxy,
-            log: Lines::default(),
-            origin,
-            plain_origin: format!("http://{address}:{http}"),
-            address,
-            listen,
-            issuer,
-            conf: String::new(),
-            server: None,
-            folder,
-            _provider: provider,
+        let server = |number: usize| {
+            let port = TcpListener::bind((&*address, 0)).unwrap().local_addr().unwrap().port();
+            let data = folder.path().join(format!("data-{number}"));
+            std::fs::create_dir(&data).unwrap();
+            Server { listen: format!("{address}:{port}"), log: Lines::default(), data, child: None }
         };
-        let output = site.command(&["add-host", "web1", "--client-conf"]).output().unwrap();
-        identree_evidence::output("add-host", &output);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        site.conf = String::from_utf8(output.stdout).unwrap();
+        let servers: Vec<_> = (0..servers).map(server).collect();
+        let listen: Vec<_> = servers.iter().map(|server| server.listen.clone()).collect();
+        let local = Local { name: &address, https, http, servers: &listen, folder: folder.path() };
+        let proxy = Proxy::start(kind, &local);
+        let plain_origin = format!("http://{address}:{http}");
+        let conf = String::new();
+        let mut site =
+            Self { origin, plain_origin, servers, proxy, address, issuer, dsn, conf, folder, _provider: provider };
+        site.conf = site.run(&["add-host", "web1", "--client-conf"]);
         note(Secret::Host, site.conf.lines().find_map(|line| line.strip_prefix("IDENTREE_SHARED_SECRET=")).unwrap());
-        site.serve();
+        site.serve(0);
+        let (first, others) = site.servers.split_first().unwrap();
+        for other in others {
+            for key in ["decision.key", "log.key"] {
+                std::fs::copy(first.data.join(key), other.data.join(key)).unwrap();
+            }
+        }
+        for number in 1..site.servers.len() {
+            site.serve(number);
+        }
         site
     }
 
-    /// Starts the server, and waits until the proxy passes requests on to it.
-    pub(crate) fn serve(&mut self) {
-        let from = self.log.count();
-        let mut child = self.command(&["serve"]).stderr(Stdio::piped()).spawn().unwrap();
-        self.log.follow("serve", child.stderr.take().unwrap());
-        self.server = Some(child);
+    /// Starts a server, and waits until the proxy passes requests on to it.
+    pub(crate) fn serve(&mut self, number: usize) {
+        let mut command = self.command(number, &["serve"]);
+        let server = &mut self.servers[number];
+        let from = server.log.count();
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        server.log.follow("serve", child.stderr.take().unwrap());
+        server.child = Some(child);
         // Signing in needs the provider, which the server looks for once it listens.
-        self.log.after(from, "provider", |line| line.contains("the identity provider") && line.contains("answers"));
-        let key = std::fs::read_to_string(self.folder().join("data/decision.key")).unwrap();
+        server.log.after(from, "provider", |line| line.contains("the identity provider") && line.contains("answers"));
+        let key = std::fs::read_to_string(server.data.join("decision.key")).unwrap();
         note(Secret::DecisionKey, key.trim_end());
         let browser = self.browser(9);
         loop {
             let ready = browser.get(&format!("{}/readyz", self.origin));
             assert_ne!(ready.status, 0, "{}", ready.head);
-            if ready.status == 200 {
-                break;
+            let by = ready.header("x-served-by").unwrap_or_default();
+            if ready.status == 200 && (self.servers.len() == 1 || by == self.servers[number].listen) {
+                return;
             }
         }
     }
 
-    /// Ends the server with a signal and waits until it is gone.
-    pub(crate) fn end(&mut self, signal: Signal) {
-        let mut child = self.server.take().unwrap();
+    /// Ends a server with a signal and waits until it is gone.
+    pub(crate) fn end(&mut self, number: usize, signal: Signal) {
+        let mut child = self.servers[number].child.take().unwrap();
         kill_process(Pid::from_child(&child), signal).unwrap();
         let status = child.wait().unwrap();
         assert_eq!(status.success(), signal == Signal::TERM, "{status}");
+    }
+
+    /// Runs a verb beside the servers, over their database; gives what it prints.
+    pub(crate) fn run(&self, arguments: &[&str]) -> String {
+        let output = self.command(0, arguments).output().unwrap();
+        identree_evidence::output(arguments[0], &output);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// Somebody's browser on a machine of its own: the last part of its address.
@@ -120,30 +156,25 @@ impl Site {
         config
     }
 
-    /// The server's own address.
-    pub(crate) fn server_origin(&self) -> String {
-        format!("http://{}", self.listen)
-    }
-
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    fn command(&self, number: usize, arguments: &[&str]) -> Command {
         note(Secret::Master, MASTER);
         note(Secret::Client, CLIENT_SECRET);
         note(Secret::Metrics, METRICS_TOKEN);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_identree"));
-        let path = |name: &str| -> PathBuf { self.folder().join(name) };
+        let server = &self.servers[number];
         let level = if identree_evidence::log_level() == "info" { "debug" } else { identree_evidence::log_level() };
+        let mut command = Command::new(env!("CARGO_BIN_EXE_identree"));
         command.args(arguments).env_clear().stdin(Stdio::null());
         command
-            .env("IDENTREE_TOML_CONFIG_FILE", path("none.toml"))
-            .env("IDENTREE_DATA_DIR", path("data"))
+            .env("IDENTREE_TOML_CONFIG_FILE", self.folder().join("none.toml"))
+            .env("IDENTREE_DATA_DIR", &server.data)
             .env("IDENTREE_LOG_LEVEL", level)
             .env("IDENTREE_SHARED_SECRET", MASTER)
             .env("IDENTREE_EXTERNAL_URL", &self.origin)
-            .env("IDENTREE_LISTEN_ADDR", &self.listen)
+            .env("IDENTREE_LISTEN_ADDR", &server.listen)
             // Where the proxy's connections to a loopback address come from.
             .env("IDENTREE_TRUSTED_PROXIES", "127.0.0.1")
             .env("IDENTREE_METRICS_TOKEN", METRICS_TOKEN)
@@ -151,13 +182,16 @@ impl Site {
             .env("IDENTREE_OIDC_CLIENT_ID", "identree")
             .env("IDENTREE_OIDC_CLIENT_SECRET", CLIENT_SECRET)
             .env("IDENTREE_ADMIN_GROUPS", Persona::ADMIN_GROUP);
+        if let Some(dsn) = &self.dsn {
+            command.env("IDENTREE_DATABASE_DRIVER", "postgres").env("IDENTREE_DATABASE_DSN", dsn);
+        }
         command
     }
 }
 
-impl Drop for Site {
+impl Drop for Server {
     fn drop(&mut self) {
-        if let Some(child) = &mut self.server {
+        if let Some(child) = &mut self.child {
             // Both fail when it has ended already.
             let _ = child.kill();
             let _ = child.wait();

@@ -7,8 +7,9 @@ use identree_core::time::{Clock as _, SystemClock};
 use identree_pam::Verdict;
 
 use crate::browser::{Answer, Browser};
+use crate::recipe::{Kind, SEVERAL};
 use crate::requester::{Asking, Signed};
-use crate::site::{SERVERS, Site};
+use crate::site::Site;
 
 /// Who answers so many requests in a row.
 fn served(browser: &Browser, url: &str, times: usize) -> Vec<(u16, String)> {
@@ -21,14 +22,14 @@ fn served(browser: &Browser, url: &str, times: usize) -> Vec<(u16, String)> {
 
 #[test]
 fn people_and_hosts_go_from_server_to_server() {
-    let Some(site) = Site::start() else { return };
+    let Some(site) = Site::of_several(Kind::Haproxy) else { return };
     let ann = site.browser(20);
     // Off to the provider from one server, back to another: each request goes to the next.
     ann.sign_in("ann");
-    let pages = served(&ann, &format!("{}/", site.origin), 2 * SERVERS);
+    let pages = served(&ann, &format!("{}/", site.origin), 2 * SEVERAL.len());
     assert!(pages.iter().all(|(status, _)| *status == 200), "signed in on all: {pages:?}");
-    assert_eq!(pages.iter().map(|(_, by)| by).collect::<HashSet<_>>().len(), SERVERS, "{pages:?}");
-    for _ in 0..SERVERS {
+    assert_eq!(pages.iter().map(|(_, by)| by).collect::<HashSet<_>>().len(), SEVERAL.len(), "{pages:?}");
+    for _ in 0..SEVERAL.len() {
         let asking = Asking::start(site.host_file());
         ann.approve(&asking.page());
         let verdict = asking.verdict();
@@ -39,7 +40,7 @@ fn people_and_hosts_go_from_server_to_server() {
     let list = ann.get(&format!("{}/", site.origin));
     let path = list.body.split("data-events=\"").nth(1).unwrap().split('"').next().unwrap().replace("&#38;", "&");
     let path = path.replace("&amp;", "&");
-    let streams: Vec<_> = (0..SERVERS).map(|_| ann.events(&format!("{}{path}", site.origin))).collect();
+    let streams: Vec<_> = (0..SEVERAL.len()).map(|_| ann.events(&format!("{}{path}", site.origin))).collect();
     for stream in &streams {
         stream.lines.after(0, "hello", |line| line == "event: hello");
     }
@@ -57,11 +58,14 @@ fn people_and_hosts_go_from_server_to_server() {
 
 #[test]
 fn what_ends_on_one_server_is_over_on_all() {
-    let Some(site) = Site::start() else { return };
+    let Some(site) = Site::of_several(Kind::Haproxy) else { return };
     let ann = site.browser(20);
     ann.sign_in("ann");
     let home = format!("{}/", site.origin);
-    assert!(served(&ann, &home, 2 * SERVERS).iter().all(|(status, _)| *status == 200), "read by all a moment ago");
+    assert!(
+        served(&ann, &home, 2 * SEVERAL.len()).iter().all(|(status, _)| *status == 200),
+        "read by all a moment ago"
+    );
     let list = ann.get(&home);
     let token = list.body.split("name=\"csrf_token\" value=\"").nth(1).unwrap().split('"').next().unwrap();
     let cookie = ann.cookies().into_iter().find(|(name, _)| name.ends_with("session")).unwrap();
@@ -72,7 +76,7 @@ fn what_ends_on_one_server_is_over_on_all() {
     assert!(is_in(&thief.send(&home, &["--header", &cookie])));
     let out = ann.post(&format!("{}/signout", site.origin), &[("csrf_token", token)]);
     assert_eq!(out.status, 303, "{}", out.told());
-    for _ in 0..2 * SERVERS {
+    for _ in 0..2 * SEVERAL.len() {
         let answer = thief.send(&home, &["--header", &cookie]);
         assert!(!is_in(&answer), "{}", answer.told());
     }
@@ -85,12 +89,12 @@ fn what_ends_on_one_server_is_over_on_all() {
         let answer = thief.send(&format!("{}{target}", site.origin), &["--header", &authorization]);
         (answer.status, answer.header("x-served-by").unwrap())
     };
-    let before: Vec<_> = (0..SERVERS).map(|_| ask()).collect();
+    let before: Vec<_> = (0..SEVERAL.len()).map(|_| ask()).collect();
     assert!(before.iter().all(|(status, _)| *status == 404), "proven, and no such question: {before:?}");
     site.run(&["remove-host", "web1"]);
     let removed_at = SystemClock.now();
     let mut refusing = HashSet::new();
-    while refusing.len() < SERVERS {
+    while refusing.len() < SEVERAL.len() {
         if let (401, by) = ask() {
             refusing.insert(by);
         }

@@ -1,5 +1,4 @@
 //! Three `identree serve` over one PostgreSQL, behind HAProxy as `docs/operations.md` has it: round robin, nothing sticks.
-//! `site` starts any number of them, for other tests too.
 //!
 //! Where PostgreSQL, HAProxy or curl is missing the tests say so and pass, except in CI (`CI=true`), where they fail.
 
@@ -15,10 +14,13 @@ mod provider;
 #[path = "../proxy/proxy.rs"]
 #[expect(dead_code, reason = "the tests of proxies look closer")]
 mod proxy;
+#[path = "../proxy/recipe.rs"]
 mod recipe;
 #[path = "../proxy/requester.rs"]
 mod requester;
 mod rolling;
+#[path = "../proxy/site.rs"]
+#[expect(dead_code, reason = "the tests of proxies look closer")]
 mod site;
 
 /// No event here takes nearly as long; reached only when something hangs.

@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use identree_pam::Verdict;
 use rustix::process::Signal;
 
+use crate::recipe::{Kind, SEVERAL};
 use crate::requester::Asking;
-use crate::site::{SERVERS, Site};
+use crate::site::Site;
 
 #[test]
 fn a_rolling_restart_loses_nothing() {
-    let Some(mut site) = Site::start() else { return };
+    let Some(mut site) = Site::of_several(Kind::Haproxy) else { return };
     let (host, done) = (site.host_file(), AtomicBool::new(false));
     // One browser each: curl keeps its cookies in a file.
     let browsers: Vec<_> = (20..24).map(|machine| site.browser(machine)).collect();
@@ -39,7 +40,7 @@ fn a_rolling_restart_loses_nothing() {
         // These wait through all of it.
         let waiting: Vec<_> = (0..4).map(|_| Asking::start(host.clone())).collect();
         let pages: Vec<_> = waiting.iter().map(Asking::page).collect();
-        for number in 0..SERVERS {
+        for number in 0..SEVERAL.len() {
             site.end(number, Signal::TERM);
             site.serve(number);
         }
