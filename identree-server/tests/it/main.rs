@@ -6,6 +6,7 @@ mod acts;
 mod attacks;
 mod audit_live;
 mod audit_log;
+mod audit_postgres;
 mod backup;
 mod browser;
 mod clock_steps;

@@ -16,14 +16,23 @@ use crate::question;
 
 const TOKEN: &str = "the-token-of-the-scraper-of-two-servers";
 
-fn over(dsn: &str, data: &Path) -> Command {
+pub(crate) fn over(dsn: &str, data: &Path) -> Command {
     let mut command = identree(data);
     command.env("IDENTREE_DATABASE_DRIVER", "postgres").env("IDENTREE_DATABASE_DSN", dsn);
     command
 }
 
-fn serve(dsn: &str, data: &Path) -> Running {
+pub(crate) fn serve(dsn: &str, data: &Path) -> Running {
     started(over(dsn, data), data)
+}
+
+/// Adds `web1` beside a running server.
+pub(crate) fn added(dsn: &str, data: &Path) -> HostSecret {
+    let output = over(dsn, data).args(["add-host", "web1"]).output().unwrap();
+    identree_evidence::output("add-host", &output);
+    let secret = String::from_utf8(output.stdout).unwrap();
+    note(Kind::Host, secret.trim_end());
+    HostSecret::parse(secret.trim_end()).unwrap()
 }
 
 #[test]
@@ -36,11 +45,7 @@ fn two_servers_over_one_database_are_one() {
         std::fs::copy(one.path().join(key), other.path().join(key)).unwrap();
     }
     let mut second = serve(&dsn, other.path());
-    let output = over(&dsn, other.path()).args(["add-host", "web1"]).output().unwrap();
-    identree_evidence::output("add-host", &output);
-    let secret = String::from_utf8(output.stdout).unwrap();
-    note(Kind::Host, secret.trim_end());
-    let secret = HostSecret::parse(secret.trim_end()).unwrap();
+    let secret = added(&dsn, other.path());
 
     let body = until(201, || send(&first.address, &secret, "POST", CHALLENGES, &question(1)));
     let opened: Reply = serde_json::from_str(&body).unwrap();
