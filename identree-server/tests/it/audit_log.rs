@@ -146,3 +146,30 @@ async fn the_newest_entries_are_shown_and_a_person_is_erased() {
     let (said, code) = place.printed(&["erase", "eve", "--yes", "--wait", "1ms"]);
     assert!(code == 1 && said.contains("1 events that tell of eve are not in the log yet"), "{said}");
 }
+
+#[tokio::test]
+async fn a_reason_that_looks_like_fields_is_shown_as_one() {
+    let mut place = Place::new().await;
+    let reasons = ["a\\x3db", "x\n601  2026  host_added", "x  actor=root", "x\"  actor=\"root", "x\\"];
+    let events = (600..).zip(reasons).map(|(n, reason)| {
+        let mut event = sample(n);
+        event.details.insert("reason".into(), reason.into());
+        event
+    });
+    place.log.put(events.collect()).await;
+    let shown =
+        [r#""a\\x3db""#, r#""x\n601  2026  host_added""#, r#""x  actor=root""#, r#""x\"  actor=\"root""#, r#""x\\""#];
+    let (said, _) = place.printed(&["tail", "-n", "5"]);
+    assert_eq!(said.lines().count(), 5, "{said}");
+    for (line, shown) in said.lines().zip(shown) {
+        assert!(line.ends_with(&format!("  reason={shown}")), "{shown}\n{line}");
+    }
+    // A proof is shown by the same rule.
+    let proof = place.run(&["prove", "602"]);
+    std::fs::write(place.path("proof.json"), &proof.stdout).unwrap();
+    let (said, code) = place.printed(&["verify", "--proof", "proof.json", "--key", &place.log.key().to_string()]);
+    assert!(
+        code == 0 && said.lines().next().is_some_and(|line| line.ends_with(r#"  reason="x  actor=root""#)),
+        "{said}"
+    );
+}

@@ -1,12 +1,13 @@
 //! `identree audit tail`.
 
+use std::borrow::Cow;
 use std::io;
 use std::time::Duration;
 
 use clap::Args;
 use identree_core::audit::{Entry, EventSeq, SealedEvent};
 use identree_core::store::{Store, TILE};
-use identree_core::text::visible;
+use identree_core::text::{is_hidden, visible};
 use identree_core::time::{Clock as _, SystemClock};
 
 use super::{open, print};
@@ -79,21 +80,16 @@ fn json_line(sealed: &SealedEvent) -> serde_json::Result<String> {
     serde_json::to_string(&value)
 }
 
-/// An entry as people read it: place, time, what, who and where, the rest. What came from outside is made visible.
+/// An entry as people read it: place, time, what, who and where, the rest. What came from outside is made visible, and can look like no
+/// other field.
 pub(super) fn line(sealed: &SealedEvent) -> String {
     let event = &sealed.event;
     let mut line = format!("{}  {}  {}", sealed.seq.0, event.at, event.kind.as_str());
     let mut add = |name: &str, value: &str| {
-        let shown = visible(value);
-        let quoted = shown.is_empty() || shown.contains([' ', '"', '=']);
         line.push_str("  ");
-        line.push_str(name);
+        line.push_str(&word(name));
         line.push('=');
-        line.push_str(&if quoted {
-            format!("\"{}\"", shown.replace('\\', "\\\\").replace('"', "\\\""))
-        } else {
-            shown.into_owned()
-        });
+        line.push_str(&word(value));
     };
     let parts = [
         ("subject", event.subject.as_ref().map(ToString::to_string)),
@@ -108,7 +104,97 @@ pub(super) fn line(sealed: &SealedEvent) -> String {
         }
     }
     for (name, value) in &event.details {
-        add(&visible(name), value);
+        add(name, value);
     }
     line
+}
+
+/// The text as it is, or in quotes: in them a backslash begins an escape, outside them there is none. So no two texts look alike.
+fn word(text: &str) -> Cow<'_, str> {
+    let plain = |c: char| !c.is_whitespace() && !matches!(c, '"' | '=' | '\\') && !is_hidden(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return Cow::Borrowed(text);
+    }
+    // Backslashes first: those that come after are escapes.
+    let escaped = text.replace('\\', r"\\").replace('"', "\\\"");
+    Cow::Owned(format!("\"{}\"", visible(&escaped)))
+}
+
+#[cfg(test)]
+mod tests {
+    use identree_core::audit::{AuditEvent, EventKind};
+    use identree_core::testkit::fakes;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn shown(reason: &str) -> String {
+        let mut event = AuditEvent::new(fakes::event(1, EventKind::HostAdded).id, fakes::START, EventKind::HostAdded);
+        event.details.insert("reason".into(), reason.into());
+        let line = line(&SealedEvent { seq: EventSeq(7), event, leaf_hash: [0; 32], salt: None });
+        line.strip_prefix("7  2026-01-01T00:00:00.000Z  host_added  reason=").unwrap().to_owned()
+    }
+
+    /// What a reader makes of a word: the text, and what stands behind it.
+    fn read(shown: &str) -> Option<(String, &str)> {
+        let Some(mut rest) = shown.strip_prefix('"') else {
+            let end = shown.find(char::is_whitespace).unwrap_or(shown.len());
+            return Some((shown[..end].to_owned(), &shown[end..]));
+        };
+        let mut text = String::new();
+        loop {
+            let c = rest.chars().next()?;
+            rest = &rest[c.len_utf8()..];
+            if c == '"' {
+                return Some((text, rest));
+            }
+            if c != '\\' {
+                text.push(c);
+                continue;
+            }
+            let escape = rest.chars().next()?;
+            rest = &rest[1..];
+            text.push(match escape {
+                'n' => '\n',
+                'r' => '\r',
+                't' => '\t',
+                'u' => {
+                    let (digits, after) = rest.strip_prefix('{')?.split_once('}')?;
+                    rest = after;
+                    char::from_u32(u32::from_str_radix(digits, 16).ok()?)?
+                }
+                c => c,
+            });
+        }
+    }
+
+    #[test]
+    fn what_came_from_outside_looks_like_no_other_field() {
+        for (reason, shows) in [
+            ("backup", "backup"),
+            ("", r#""""#),
+            ("a\\x3db", r#""a\\x3db""#),
+            ("x  actor=root", r#""x  actor=root""#),
+            ("x\"  actor=root", r#""x\"  actor=root""#),
+            ("x\\\"  actor=root", r#""x\\\"  actor=root""#),
+            ("x\\", r#""x\\""#),
+            ("x\n8  2026", r#""x\n8  2026""#),
+            ("x\\n8", r#""x\\n8""#),
+            ("x\u{202e}y", r#""x\u{202e}y""#),
+            ("x\\u{202e}y", r#""x\\u{202e}y""#),
+            ("x\u{3000}actor", "\"x\u{3000}actor\""),
+        ] {
+            assert_eq!(shown(reason), shows);
+        }
+        assert_eq!(word("reason=x  actor"), r#""reason=x  actor""#, "names too");
+    }
+
+    proptest! {
+        #[test]
+        fn every_text_is_read_back_as_it_was(reason in r#"[a-z =\\"\n\t\u{202e}\u{0}nu{}]{0,12}|.{0,20}"#) {
+            let shown = shown(&reason);
+            prop_assert!(!shown.contains(char::is_control));
+            prop_assert_eq!(read(&shown), Some((reason, "")));
+        }
+    }
 }
