@@ -16,6 +16,7 @@ pub mod flow;
 pub mod fuzzing;
 mod gate;
 pub mod glass;
+pub mod guest;
 pub mod heartbeat;
 pub mod hygiene;
 pub mod identity;

@@ -5,7 +5,6 @@
 //! variable, no signal handler, no panic that gets out. `docs/man/pam_identree.8` is for its users.
 #![expect(unsafe_code, reason = "libpam finds the entry functions by name and hands them pointers")]
 
-mod calm;
 mod codes;
 mod ffi;
 mod handle;
@@ -19,7 +18,7 @@ use std::path::Path;
 use identree_core::challenge::LoginKind;
 use identree_core::text::visible;
 use identree_pam::facts::{PamItems, Phase, Program};
-use identree_pam::{Place, Terminal as _, claims, gate};
+use identree_pam::{Place, Terminal as _, claims, gate, guest};
 
 pub use self::ffi::PamHandle;
 use self::handle::Handle;
@@ -86,7 +85,7 @@ pub extern "C" fn pam_sm_chauthtok(_: *mut PamHandle, _: c_int, _: c_int, _: *co
 /// # Safety
 /// The pointers are what libpam passed to an entry function.
 unsafe fn enter(phase: Phase, pamh: *mut PamHandle, flags: c_int, argc: c_int, argv: *const *const c_char) -> c_int {
-    let asked = calm::quietly(|| {
+    let asked = guest::quietly(|| {
         // SAFETY: the handle is libpam's and the entry function returns after this.
         let Some(handle) = (unsafe { Handle::new(pamh) }) else { return ffi::ABORT };
         // SAFETY: as libpam passed them.
@@ -116,7 +115,7 @@ fn ask(handle: &Handle, phase: Phase, silent: bool, arguments: &[String]) -> c_i
         handle.log(ffi::LOG_ERR, "refused: the program wants nothing shown (PAM_SILENT), and nobody approves unseen");
         return ffi::AUTHINFO_UNAVAIL;
     }
-    let Ok(_mask) = calm::Mask::keep() else { return ffi::ABORT };
+    let Ok(_mask) = guest::Mask::keep() else { return ffi::ABORT };
     let place = Place {
         config: &options.config,
         claims: Path::new(claims::DIRECTORY),

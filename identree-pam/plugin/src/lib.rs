@@ -5,7 +5,6 @@
 //! handler, no panic that gets out. `docs/man/sudo_identree.8` is for its users.
 #![expect(unsafe_code, reason = "sudo finds the plugin by a symbol and hands it pointers")]
 
-mod calm;
 mod ffi;
 mod list;
 mod options;
@@ -18,6 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use identree_pam::facts::SudoCall;
+use identree_pam::guest;
 
 pub use self::ffi::{ApprovalPlugin, Conversation, List, Printf};
 use self::session::Session;
@@ -49,7 +49,7 @@ unsafe extern "C" fn open(
     plugin_options: List,
     errstr: *mut *const c_char,
 ) -> c_int {
-    let opened = calm::quietly(|| {
+    let opened = guest::quietly(|| {
         // Another major version has other structures; before 1.15 there was no approval plugin.
         if version >> 16 != 1 || version < ffi::API_VERSION {
             return Err(c"identree: this sudo's plugin API is not 1.15 or a later 1.x".to_owned());
@@ -89,7 +89,7 @@ extern "C" fn close() {
 unsafe extern "C" fn check(command_info: List, argv: List, envp: List, errstr: *mut *const c_char) -> c_int {
     let mut kept = SESSION.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(session) = kept.as_mut() else { return ffi::ERROR };
-    let allowed = calm::quietly(|| {
+    let allowed = guest::quietly(|| {
         // SAFETY: lists as sudo hands them over.
         let run = [command_info, argv, envp].map(|list| unsafe { list::copy(list) });
         // sudo opens and closes its approval plugins around each check.
@@ -104,7 +104,7 @@ unsafe extern "C" fn check(command_info: List, argv: List, envp: List, errstr: *
 }
 
 extern "C" fn show_version(_: c_int) -> c_int {
-    let shown = calm::quietly(|| {
+    let shown = guest::quietly(|| {
         if let Some(session) = SESSION.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             session.say(concat!("identree approval plugin version ", env!("CARGO_PKG_VERSION")));
         }

@@ -4,9 +4,8 @@ use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
 use identree_pam::facts::SudoCall;
-use identree_pam::{Process, Terminal as _, Verdict, approve, claims};
+use identree_pam::{Process, Terminal as _, Verdict, approve, claims, guest};
 
-use crate::calm;
 use crate::options::host_file;
 use crate::terminal::SudoTerminal;
 
@@ -40,7 +39,7 @@ impl Session {
     /// Asks about what sudo is about to run, `again` if not for the first time; whether it may. If not, the reason is in [`Session::message`].
     pub(crate) fn check(&mut self, again: bool, [command_info, argv, envp]: [Vec<Vec<u8>>; 3]) -> bool {
         self.call = SudoCall { again, command_info, argv, envp, ..std::mem::take(&mut self.call) };
-        let Ok(_mask) = calm::Mask::keep() else { return false };
+        let Ok(_mask) = guest::Mask::keep() else { return false };
         let process = Process {
             pid: std::process::id(),
             real_uid: rustix::process::getuid().as_raw(),
