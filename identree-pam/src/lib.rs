@@ -11,6 +11,7 @@ pub mod doctor;
 pub mod enrol;
 pub mod facts;
 pub mod flow;
+mod folder;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -20,6 +21,7 @@ pub mod guest;
 pub mod heartbeat;
 pub mod hygiene;
 pub mod identity;
+mod lock;
 pub mod qr;
 mod question;
 pub mod setup;

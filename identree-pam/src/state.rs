@@ -1,27 +1,24 @@
 //! What this host keeps over a restart: a folder of root's own, small files put in place whole and forced to disk.
 
-use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::event::{Timespec, poll};
+use rustix::event::Timespec;
 use rustix::fd::OwnedFd;
-use rustix::fs::{
-    AtFlags, FileType, FlockOperation, Mode, OFlags, flock, fstat, fsync, mkdir, open, openat, renameat, unlinkat,
-};
+use rustix::fs::{OFlags, fsync};
 use rustix::io::Errno;
 
-use crate::clock::now;
+use crate::folder::{Fault, Folder, errno};
+use crate::lock::Patience;
 
 /// Where a host keeps what it must not forget. Not `/var/lib/identree`: on the server's own machine that may be the
 /// service user's, who could put another folder in the place of one of ours.
 pub const DIRECTORY: &str = "/var/lib/identree-host";
 
 /// The lock is held while a file is written; who holds it for five seconds is stuck.
-const LOCK_WITHIN: Duration = Duration::from_secs(5);
-/// How long to wait before trying for it again.
-const LOCK_RETRY: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
+const PATIENCE: Patience =
+    Patience { within: Duration::from_secs(5), retry: Timespec { tv_sec: 0, tv_nsec: 2_000_000 } };
 
 /// Why the folder cannot be used. What would have needed it does not happen.
 #[derive(Debug, thiserror::Error)]
@@ -59,12 +56,20 @@ pub enum StateError {
     Locked(PathBuf),
 }
 
+impl From<Fault> for StateError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::System { path, cause } => Self::System { path, cause },
+            Fault::Foreign { path, owner } => Self::Directory { path, owner },
+            Fault::Damaged(path) => Self::Damaged(path),
+            Fault::Locked(path) => Self::Locked(path),
+        }
+    }
+}
+
 /// A folder that is `owner`'s alone.
 #[derive(Debug)]
-pub struct State {
-    path: PathBuf,
-    directory: OwnedFd,
-}
+pub struct State(Folder);
 
 /// While it lives, no other process changes the folder.
 #[derive(Debug)]
@@ -77,10 +82,7 @@ impl State {
     /// [`StateError`] if it is not `owner`'s alone.
     pub fn create(path: &Path, owner: u32) -> Result<Self, StateError> {
         for folder in path.parent().into_iter().chain([path]) {
-            match mkdir(folder, Mode::RWXU) {
-                Ok(()) | Err(Errno::EXIST) => {}
-                Err(cause) => return Err(StateError::System { path: folder.to_owned(), cause }),
-            }
+            Folder::make(folder)?;
         }
         Self::open(path, owner)
     }
@@ -98,22 +100,12 @@ impl State {
                 return Err(StateError::Above { path: above.to_owned(), owner });
             }
         }
-        let foreign = || StateError::Directory { path: path.to_owned(), owner };
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let directory = open(path, flags, Mode::empty()).map_err(|cause| match cause {
-            Errno::NOTDIR | Errno::LOOP => foreign(),
-            cause => system(cause),
-        })?;
-        let stat = fstat(&directory).map_err(system)?;
-        if stat.st_uid != owner || stat.st_mode & 0o077 != 0 {
-            return Err(foreign());
-        }
-        Ok(Self { path: path.to_owned(), directory })
+        Ok(Self(Folder::open(path, owner)?))
     }
 
     /// The file's full path, for messages.
     pub fn path(&self, name: &str) -> PathBuf {
-        self.path.join(name)
+        self.0.path().join(name)
     }
 
     /// Waits for the folder's one lock.
@@ -121,21 +113,7 @@ impl State {
     /// # Errors
     /// [`StateError::Locked`] after five seconds.
     pub fn lock(&self) -> Result<Lock, StateError> {
-        const NAME: &str = "lock";
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file =
-            openat(&self.directory, NAME, flags, Mode::RUSR | Mode::WUSR).map_err(|cause| self.failed(NAME, cause))?;
-        let until = now() + LOCK_WITHIN;
-        loop {
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Lock(file)),
-                Err(Errno::WOULDBLOCK | Errno::INTR) if now() < until => {
-                    let _ = poll(&mut [], Some(&LOCK_RETRY));
-                }
-                Err(Errno::WOULDBLOCK | Errno::INTR) => return Err(StateError::Locked(self.path(NAME))),
-                Err(cause) => return Err(self.failed(NAME, cause)),
-            }
-        }
+        Ok(Lock(self.0.lock("lock", PATIENCE)?))
     }
 
     /// The file's content; `None` if there is no such file.
@@ -143,19 +121,7 @@ impl State {
     /// # Errors
     /// [`StateError::Damaged`] for what is no regular file or has more than `max` bytes.
     pub fn read(&self, name: &str, max: u64) -> Result<Option<Vec<u8>>, StateError> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match openat(&self.directory, name, flags, Mode::empty()) {
-            Ok(file) => file,
-            Err(Errno::NOENT) => return Ok(None),
-            Err(cause) => return Err(self.failed(name, cause)),
-        };
-        let stat = fstat(&file).map_err(|cause| self.failed(name, cause))?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(StateError::Damaged(self.path(name)));
-        }
-        let mut bytes = Vec::new();
-        File::from(file).take(max + 1).read_to_end(&mut bytes).map_err(|e| self.failed(name, errno(&e)))?;
-        if bytes.len() as u64 > max { Err(StateError::Damaged(self.path(name))) } else { Ok(Some(bytes)) }
+        Ok(self.0.read(name, max)?)
     }
 
     /// Puts the file in place whole, and on disk before it returns. To be called under the lock.
@@ -164,14 +130,10 @@ impl State {
     /// [`StateError::System`]; then the old content stands.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
         const NEW: &str = "new";
-        self.remove(NEW)?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file =
-            openat(&self.directory, NEW, flags, Mode::RUSR | Mode::WUSR).map_err(|cause| self.failed(NEW, cause))?;
-        let mut file = File::from(file);
-        file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|e| self.failed(NEW, errno(&e)))?;
-        renameat(&self.directory, NEW, &self.directory, name).map_err(|cause| self.failed(name, cause))?;
-        fsync(&self.directory).map_err(|cause| self.failed(name, cause))
+        let file = self.0.write_new(NEW, bytes)?;
+        file.sync_all().map_err(|e| self.0.failed(NEW, errno(&e)))?;
+        self.0.rename(NEW, name)?;
+        self.sync(name)
     }
 
     /// Adds a line to the file, on disk before it returns.
@@ -179,13 +141,10 @@ impl State {
     /// # Errors
     /// [`StateError::System`].
     pub fn append(&self, name: &str, line: &str) -> Result<(), StateError> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file =
-            openat(&self.directory, name, flags, Mode::RUSR | Mode::WUSR).map_err(|cause| self.failed(name, cause))?;
-        let mut file = File::from(file);
+        let mut file = self.0.file(name, OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND)?;
         let written = file.write_all(format!("{line}\n").as_bytes()).and_then(|()| file.sync_all());
-        written.map_err(|e| self.failed(name, errno(&e)))?;
-        fsync(&self.directory).map_err(|cause| self.failed(name, cause))
+        written.map_err(|e| self.0.failed(name, errno(&e)))?;
+        self.sync(name)
     }
 
     /// Removes the file if it is there.
@@ -193,19 +152,13 @@ impl State {
     /// # Errors
     /// [`StateError::System`].
     pub fn remove(&self, name: &str) -> Result<(), StateError> {
-        match unlinkat(&self.directory, name, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(cause) => Err(self.failed(name, cause)),
-        }
+        Ok(self.0.remove(name)?)
     }
 
-    fn failed(&self, name: &str, cause: Errno) -> StateError {
-        StateError::System { path: self.path(name), cause }
+    /// The folder's own entries, to the disk.
+    fn sync(&self, name: &str) -> Result<(), StateError> {
+        Ok(fsync(self.0.fd()).map_err(|cause| self.0.failed(name, cause))?)
     }
-}
-
-fn errno(error: &std::io::Error) -> Errno {
-    Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
 
 #[cfg(test)]

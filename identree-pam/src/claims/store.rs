@@ -4,23 +4,22 @@
 //! A record that cannot be read refuses its process, because it may have said so: only the process it names is hurt, and
 //! the message names the file. Changes are new files put in place by rename, so that a torn one cannot appear.
 
-use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use identree_core::id::{Nonce, ServiceName};
-use rustix::event::{Timespec, poll};
+use rustix::event::Timespec;
 use rustix::fd::OwnedFd;
-use rustix::fs::{
-    AtFlags, FileType, FlockOperation, Mode, OFlags, flock, fstat, linkat, mkdir, open, openat, renameat, statat,
-    unlinkat,
-};
+use rustix::fs::{AtFlags, linkat, statat};
 use rustix::io::Errno;
 
 use super::{BootKey, End, Origin, Record, Step, begin, finish};
+use crate::atomic;
 use crate::clock::now;
 use crate::facts::{Caller, Phase, start_time_of};
+use crate::folder::{Fault, Folder, errno};
+use crate::lock::Patience;
 
 /// Where the records are.
 pub const DIRECTORY: &str = "/run/identree";
@@ -33,9 +32,7 @@ const MAX_RECORD_BYTES: u64 = 64 * 1024;
 const LOCK: &str = "lock-";
 const NEW: &str = "new-";
 /// The lock is held for microseconds; who holds it for a second is stuck.
-const LOCK_WITHIN: Duration = Duration::from_secs(1);
-/// How long to wait before trying for it again.
-const LOCK_RETRY: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000 };
+const PATIENCE: Patience = Patience { within: Duration::from_secs(1), retry: Timespec { tv_sec: 0, tv_nsec: 200_000 } };
 
 /// Why the records cannot be used. Every one of them means no.
 #[derive(Debug, thiserror::Error)]
@@ -65,11 +62,21 @@ pub enum ClaimsError {
     Locked(PathBuf),
 }
 
+impl From<Fault> for ClaimsError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::System { path, cause } => Self::System { path, cause },
+            Fault::Foreign { path, owner } => Self::Directory { path, owner },
+            Fault::Damaged(path) => Self::Damaged(path),
+            Fault::Locked(path) => Self::Locked(path),
+        }
+    }
+}
+
 /// The records of this host.
 #[derive(Debug)]
 pub struct Claims {
-    path: PathBuf,
-    directory: OwnedFd,
+    folder: Folder,
     boot_id: String,
     key: BootKey,
 }
@@ -80,25 +87,11 @@ impl Claims {
     /// # Errors
     /// [`ClaimsError`] if the directory is not `owner`'s alone or anything in it is not as it must be.
     pub fn open(path: &Path, owner: u32) -> Result<Self, ClaimsError> {
-        let system = |cause| ClaimsError::System { path: path.to_owned(), cause };
-        match mkdir(path, Mode::RWXU) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(cause) => return Err(system(cause)),
-        }
-        let foreign = || ClaimsError::Directory { path: path.to_owned(), owner };
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let directory = open(path, flags, Mode::empty()).map_err(|cause| match cause {
-            Errno::NOTDIR | Errno::LOOP => foreign(),
-            cause => system(cause),
-        })?;
-        let stat = fstat(&directory).map_err(system)?;
-        if stat.st_uid != owner || stat.st_mode & 0o077 != 0 {
-            return Err(foreign());
-        }
+        Folder::make(path)?;
+        let folder = Folder::open(path, owner)?;
         let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id")
             .map_err(|e| ClaimsError::System { path: "/proc/sys/kernel/random/boot_id".into(), cause: errno(&e) })?;
-        let mut claims =
-            Self { path: path.to_owned(), directory, boot_id: boot_id.trim().to_owned(), key: BootKey::new([0; 32]) };
+        let mut claims = Self { folder, boot_id: boot_id.trim().to_owned(), key: BootKey::new([0; 32]) };
         claims.key = claims.boot_key(owner)?;
         claims.sweep();
         Ok(claims)
@@ -146,112 +139,69 @@ impl Claims {
 
     fn record(&self, caller: Caller) -> Result<Option<Record>, ClaimsError> {
         let name = file_name(caller);
-        match self.read(&name, MAX_RECORD_BYTES)? {
+        match self.folder.read(&name, MAX_RECORD_BYTES)? {
             None => Ok(None),
-            Some(bytes) => Record::decode(&bytes).map(Some).map_err(|_| ClaimsError::Damaged(self.path.join(name))),
+            Some(bytes) => Record::decode(&bytes).map(Some).map_err(|_| ClaimsError::Damaged(self.path(&name))),
         }
     }
 
     fn keep(&self, caller: Caller, record: &Record) -> Result<(), ClaimsError> {
         let (name, new) = (file_name(caller), format!("{NEW}{}", file_name(caller)));
-        self.write_new(&new, &record.encode())?;
-        renameat(&self.directory, &new, &self.directory, &name).map_err(|cause| self.failed(&name, cause))
+        self.folder.write_new(&new, &record.encode())?;
+        Ok(self.folder.rename(&new, &name)?)
     }
 
     fn boot_key(&self, owner: u32) -> Result<BootKey, ClaimsError> {
         const NAME: &str = "key";
-        let damaged = || ClaimsError::Damaged(self.path.join(NAME));
-        let bytes = match self.read(NAME, 64)? {
+        let damaged = || ClaimsError::Damaged(self.path(NAME));
+        let bytes = match self.folder.read(NAME, 64)? {
             Some(bytes) => bytes,
             None => {
                 self.make_key(NAME)?;
-                self.read(NAME, 64)?.ok_or_else(damaged)?
+                self.folder.read(NAME, 64)?.ok_or_else(damaged)?
             }
         };
-        let stat =
-            statat(&self.directory, NAME, AtFlags::SYMLINK_NOFOLLOW).map_err(|cause| self.failed(NAME, cause))?;
+        let stat = statat(self.folder.fd(), NAME, AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|cause| self.folder.failed(NAME, cause))?;
         let key = bytes.try_into().ok().filter(|_| stat.st_uid == owner && stat.st_mode & 0o077 == 0);
         key.map(BootKey::new).ok_or_else(damaged)
     }
 
     /// Puts a key there whole; where another process was first, that one's stays.
     fn make_key(&self, name: &str) -> Result<(), ClaimsError> {
-        let mut key = [0; 32];
-        let random = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut key));
-        random.map_err(|e| ClaimsError::System { path: "/dev/urandom".into(), cause: errno(&e) })?;
+        let random = atomic::random::<32>();
+        let key = random.map_err(|e| ClaimsError::System { path: "/dev/urandom".into(), cause: errno(&e) })?;
         // A name of this thread's own, which is swept like any other once the process is gone.
         let (pid, thread) = (std::process::id(), rustix::thread::gettid().as_raw_nonzero());
         let new = format!("{NEW}{pid}-{}-{thread}", start_time_of(pid).unwrap_or(0));
-        self.write_new(&new, &key)?;
-        let linked = linkat(&self.directory, &new, &self.directory, name, AtFlags::empty());
-        let _ = unlinkat(&self.directory, &new, AtFlags::empty());
+        self.folder.write_new(&new, &key)?;
+        let linked = linkat(self.folder.fd(), &new, self.folder.fd(), name, AtFlags::empty());
+        // What goes wrong here is left for the sweep.
+        let _ = self.folder.remove(&new);
         match linked {
             Ok(()) | Err(Errno::EXIST) => Ok(()),
-            Err(cause) => Err(self.failed(name, cause)),
+            Err(cause) => Err(self.folder.failed(name, cause).into()),
         }
     }
 
     /// The lock of one calling process: helpers of the same one wait for each other, and nobody for anybody else.
     fn lock(&self, caller: Caller) -> Result<OwnedFd, ClaimsError> {
-        let name = &*format!("{LOCK}{}", file_name(caller));
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file =
-            openat(&self.directory, name, flags, Mode::RUSR | Mode::WUSR).map_err(|cause| self.failed(name, cause))?;
-        let until = now() + LOCK_WITHIN;
-        loop {
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(file),
-                Err(Errno::WOULDBLOCK | Errno::INTR) if now() < until => {
-                    let _ = poll(&mut [], Some(&LOCK_RETRY));
-                }
-                Err(Errno::WOULDBLOCK | Errno::INTR) => return Err(ClaimsError::Locked(self.path.join(name))),
-                Err(cause) => return Err(self.failed(name, cause)),
-            }
-        }
-    }
-
-    fn read(&self, name: &str, max: u64) -> Result<Option<Vec<u8>>, ClaimsError> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match openat(&self.directory, name, flags, Mode::empty()) {
-            Ok(file) => file,
-            Err(Errno::NOENT) => return Ok(None),
-            Err(cause) => return Err(self.failed(name, cause)),
-        };
-        if FileType::from_raw_mode(fstat(&file).map_err(|cause| self.failed(name, cause))?.st_mode)
-            != FileType::RegularFile
-        {
-            return Err(ClaimsError::Damaged(self.path.join(name)));
-        }
-        let mut bytes = Vec::new();
-        File::from(file).take(max + 1).read_to_end(&mut bytes).map_err(|e| self.failed(name, errno(&e)))?;
-        if bytes.len() as u64 > max { Err(ClaimsError::Damaged(self.path.join(name))) } else { Ok(Some(bytes)) }
-    }
-
-    /// A new file, to be put in place whole. Its name is its process's own; a leftover of it is nobody's.
-    fn write_new(&self, name: &str, bytes: &[u8]) -> Result<(), ClaimsError> {
-        match unlinkat(&self.directory, name, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(cause) => return Err(self.failed(name, cause)),
-        }
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file =
-            openat(&self.directory, name, flags, Mode::RUSR | Mode::WUSR).map_err(|cause| self.failed(name, cause))?;
-        File::from(file).write_all(bytes).map_err(|e| self.failed(name, errno(&e)))
+        Ok(self.folder.lock(&format!("{LOCK}{}", file_name(caller)), PATIENCE)?)
     }
 
     /// Removes records of processes that are gone. What goes wrong here hurts nobody and is left for the next run.
     fn sweep(&self) {
-        let Ok(entries) = fs::read_dir(&self.path) else { return };
+        let Ok(entries) = fs::read_dir(self.folder.path()) else { return };
         for name in entries.take(SWEEP).filter_map(|entry| entry.ok()?.file_name().into_string().ok()) {
             let Some(caller) = named(&name) else { continue };
             if start_time_of(caller.pid) != Some(caller.start_time) {
-                let _ = unlinkat(&self.directory, &name, AtFlags::empty());
+                let _ = self.folder.remove(&name);
             }
         }
     }
 
-    fn failed(&self, name: &str, cause: Errno) -> ClaimsError {
-        ClaimsError::System { path: self.path.join(name), cause }
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 }
 
@@ -264,10 +214,6 @@ fn named(file: &str) -> Option<Caller> {
     let bare = [LOCK, NEW, "glass-"].iter().find_map(|kind| file.strip_prefix(kind)).unwrap_or(file);
     let mut numbers = bare.split('-');
     Some(Caller { pid: numbers.next()?.parse().ok()?, start_time: numbers.next()?.parse().ok()? })
-}
-
-fn errno(error: &std::io::Error) -> Errno {
-    Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
 
 #[cfg(test)]

@@ -12,23 +12,22 @@ use identree_core::grant::Trust;
 use identree_core::text::hex;
 use identree_core::time::Timestamp;
 use identree_core::wire::settings::ClientSettings;
-use rustix::event::{Timespec, poll};
-use rustix::fs::{FlockOperation, OFlags, flock};
-use rustix::io::Errno;
+use rustix::event::Timespec;
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
 use super::file::{self, Confidence, FileError};
 use crate::atomic;
-use crate::clock::now;
+use crate::lock::{Patience, take};
 
 /// Its name beside the host file.
 pub const NAME: &str = "client.state";
 
 /// Beside it: held while it is changed.
 const LOCK: &str = "client.state.lock";
-const LOCK_WITHIN: Duration = Duration::from_secs(1);
-const LOCK_RETRY: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
+const PATIENCE: Patience =
+    Patience { within: Duration::from_secs(1), retry: Timespec { tv_sec: 0, tv_nsec: 2_000_000 } };
 
 /// Sixteen keys and a line of settings.
 const MAX_BYTES: u64 = 16 * 1024;
@@ -132,21 +131,11 @@ impl Lock {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);
         let file = options.open(config.with_file_name(LOCK))?;
-        let until = now() + LOCK_WITHIN;
-        loop {
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Self(file)),
-                Err(Errno::WOULDBLOCK | Errno::INTR) if now() < until => {
-                    let _ = poll(&mut [], Some(&LOCK_RETRY));
-                }
-                Err(Errno::WOULDBLOCK | Errno::INTR) => {
-                    let held =
-                        "another process holds client.state.lock (`fuser` shows which); end that, then run this again";
-                    return Err(io::Error::other(held));
-                }
-                Err(cause) => return Err(cause.into()),
-            }
+        if !take(&file, PATIENCE)? {
+            let held = "another process holds client.state.lock (`fuser` shows which); end that, then run this again";
+            return Err(io::Error::other(held));
         }
+        Ok(Self(file))
     }
 }
 
