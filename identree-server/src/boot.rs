@@ -191,11 +191,10 @@ impl Server {
             Some(telemetry) => Arc::new(CountedStore::new(store, telemetry)),
             None => store,
         };
-        let served = log_key::recorded(&*store).await?.is_some();
-        // Before the decision key: a start that ends for want of this one leaves no new one of the other behind.
-        let log = log_key::settings(&*store, &settings.data_dir, &settings.external_url, &*entropy).await?;
-        let signer = decision_key::signer(&settings.data_dir, &*entropy, served)?;
         let parts = Parts { store: Arc::clone(&store), clock: Arc::clone(&clock), entropy: Arc::clone(&entropy) };
+        // Before the decision key: a start that ends for want of this one writes nothing down of the other.
+        let log = log_key::settings(&*store, &settings.data_dir, &settings.external_url, &*entropy).await?;
+        let signer = decision_key::recorded::signer(&parts, &settings.data_dir).await?;
         // Before anything is read: whatever changes meanwhile is told.
         let nudges = parts.store.nudges();
         let browsers = Browsers::load(&parts).await?;

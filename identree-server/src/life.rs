@@ -13,6 +13,14 @@ const SCHEMAS: Collection = Collection("schema");
 /// How long a start or a stop waits for the store.
 const WITHIN: Duration = Duration::from_secs(5);
 
+/// Whether a server has started over this database before.
+///
+/// # Errors
+/// [`StoreError`] if it cannot be read.
+pub(crate) async fn served(parts: &Parts) -> Result<bool, StoreError> {
+    Ok(parts.store.document(&DocumentKey::new(SCHEMAS, "recorded"), parts.now()).await?.is_some())
+}
+
 /// One running server.
 #[derive(Debug, Clone)]
 pub(crate) struct Life {

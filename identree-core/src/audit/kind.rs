@@ -141,7 +141,7 @@ kinds! {
         "Refusals beyond those that are written one by one in a minute: only their number is kept.",
         subject "", target "", actor "", ["count", "kind", "since"];
     DecisionKeyRotated = "decision_key_rotated", "A new key was introduced to sign answers.",
-        subject "", target "", actor "who did it", ["epoch", "key"];
+        subject "", target "", actor "who did it, where it was not a start that found it done", ["epoch", "key", "why"];
     PolicyChanged = "policy_changed", "The rules were changed.",
         subject "", target "", actor "who did it",
         ["address", "after", "before", "digest", "request", "revision", "what"];
@@ -181,7 +181,7 @@ pub const DETAILS: &[(&str, &str)] = &[
     ("config", "SHA-256 of the settings in force, secrets left out."),
     ("count", "How many times; of events that are one, since `since`."),
     ("digest", "The SHA-256 of what is in force now."),
-    ("epoch", "Which announcement of decision keys it is, counted up."),
+    ("epoch", "Which announcement of decision keys it is, counted up; 0 if it was not announced."),
     ("error", "What went wrong, in the other side's words."),
     ("expires", "Until when the token is good."),
     ("first", "The place in the log where the part begins."),

@@ -57,7 +57,7 @@ fn keys(settings: &DataSettings) -> Done {
         tell(&format!("  decision.key and log.key, which are not in {} (yet)", shown(&settings.data_dir)));
     }
     tell(
-        "  without decision.key every host must be given a new public key, without log.key no server starts on this database;",
+        "  without them no server starts on this database; if decision.key is lost for good every host must be given a new public key;",
     );
     tell("  keep these files as they are, with their modes: cp -p");
     Ok(())

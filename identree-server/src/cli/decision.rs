@@ -11,6 +11,7 @@ use identree_core::time::{Clock as _, SystemClock};
 
 use super::Done;
 use crate::config::{self, HostSettings};
+use crate::decision_key::recorded;
 use crate::decision_key::rotate::{Rotation, rotate};
 use crate::{boot, decision_key};
 
@@ -22,6 +23,9 @@ pub(super) struct RotateArgs {
     /// The private half of the offline root key (`IDENTREE_DECISION_ROOT`), where hosts pin one.
     #[arg(long, value_name = "FILE")]
     root_key: Option<PathBuf>,
+    /// The key of this database is lost for good: take the one in this data directory, made if there is none. No host follows.
+    #[arg(long, conflicts_with_all = ["overlap", "root_key"])]
+    lost: bool,
 }
 
 #[expect(
@@ -31,8 +35,17 @@ pub(super) struct RotateArgs {
 )]
 pub(super) async fn run(arguments: RotateArgs) -> Done {
     let settings = HostSettings::from_found(&config::read())?;
-    let hosts = boot::open_hosts(&settings).await?;
+    let parts = boot::open_parts(&settings).await?;
     let by = UserName::parse(&format!("uid:{}", rustix::process::getuid().as_raw()))?;
+    if arguments.lost {
+        let key = recorded::replace_lost(&parts, &settings.data_dir, &by).await?;
+        println!("{key}");
+        eprintln!(
+            "this is the decision key of this database now; no host believes it by itself: put its public half into"
+        );
+        eprintln!("  IDENTREE_DECISION_KEYS of each client.conf, or let the host enrol anew; then start the server");
+        return Ok(());
+    }
     let root = arguments.root_key.as_deref().map(decision_key::load).transpose()?;
     if let Some(root) = &root {
         eprintln!("the root key is {}; hosts pin it as IDENTREE_DECISION_ROOT", root.public_key());
@@ -43,8 +56,17 @@ pub(super) async fn run(arguments: RotateArgs) -> Done {
         root: (settings.decision_root, root),
         now: SystemClock.now(),
     };
+    // Nothing is introduced by a key that signs nothing here.
+    let old = recorded::signer(&parts, &settings.data_dir).await?.public_key();
     let rotated = rotate(&rotation, &OsEntropy).await?;
-    hosts.record_rotation(&rotated, &by).await?;
+    if let Err(error) = recorded::rotated(&parts, old, &rotated, &by).await {
+        eprintln!(
+            "the files hold the new key {}, and the database was not told; where it could not be reached, the",
+            rotated.key
+        );
+        eprintln!("next start of the server on this data directory tells it");
+        return Err(error.into());
+    }
     println!("{}", rotated.key);
     eprintln!("this is the new decision key, statement {}; hosts hear of it with their next answer", rotated.epoch);
     if arguments.overlap.is_zero() {
@@ -53,5 +75,8 @@ pub(super) async fn run(arguments: RotateArgs) -> Done {
         let overlap = humantime::format_duration(arguments.overlap);
         eprintln!("start the server anew within {overlap}: it signs with the old key until then");
     }
+    eprintln!(
+        "other servers over this database start with the new decision.key and decision.keys only: copy both to them"
+    );
     Ok(())
 }

@@ -5,16 +5,16 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use identree_core::credential::HostSecret;
 use identree_core::enrol::Token;
-use identree_core::grant::Signer as _;
+use identree_core::grant::PublicKey;
 use identree_core::id::{HostName, UserName};
-use identree_core::rng::OsEntropy;
 use identree_core::text::visible;
 
 use super::Done;
 use crate::announced::Announced;
 use crate::config::{self, HostSettings};
+use crate::decision_key::recorded;
 use crate::hosts::{HostCredential, Hosts, Revoke};
-use crate::{boot, client_conf, decision_key};
+use crate::{boot, client_conf};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum HostVerb {
@@ -82,7 +82,15 @@ enum Given {
 pub(super) async fn run(verb: HostVerb) -> Done {
     let found = config::read();
     let settings = HostSettings::from_found(&found)?;
-    let hosts = boot::open_hosts(&settings).await?;
+    let parts = boot::open_parts(&settings).await?;
+    let hosts = Hosts::load(parts.clone(), settings.master.clone()).await?;
+    // What cannot be told is told before anything changes.
+    let key = match &verb {
+        HostVerb::AddHost { .. } | HostVerb::RotateHostSecret { .. } => {
+            Some(recorded::public_key(&parts, &settings.data_dir).await?)
+        }
+        HostVerb::RemoveHost { .. } | HostVerb::ListHosts => None,
+    };
     // The journal names who ran the verb as the system knows them.
     let by = UserName::parse(&format!("uid:{}", rustix::process::getuid().as_raw()))?;
     let (name, given) = match verb {
@@ -120,17 +128,18 @@ pub(super) async fn run(verb: HostVerb) -> Done {
             return list(&hosts).await;
         }
     };
-    print(&settings, &name, given)
+    key.map_or(Ok(()), |key| print(&settings, key, &name, given))
 }
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "the secret is what the verb is for; hints go beside it")]
-fn print(settings: &HostSettings, name: &HostName, given: Given) -> Done {
+fn print(settings: &HostSettings, key: PublicKey, name: &HostName, given: Given) -> Done {
     let url = settings.server_url.as_str().trim_end_matches('/');
-    let key = decision_key::load_or_make(&settings.data_dir, &OsEntropy)?.public_key();
     match given {
         Given::Secret(secret, true) => {
             let trust = Announced::load(&settings.data_dir, key, settings.decision_root)?.trust();
             let keys = trust.keys.iter().map(|trusted| trusted.key).collect::<Vec<_>>();
+            // The statements here may be older than the key.
+            let keys = if keys.contains(&key) { keys } else { vec![key] };
             print!("{}", client_conf::text(&settings.server_url, name, &secret, &keys, None));
             if let Some(root) = settings.decision_root {
                 println!("IDENTREE_DECISION_ROOT={root}");

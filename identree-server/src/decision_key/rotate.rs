@@ -140,7 +140,7 @@ pub fn finish(dir: &Path) -> Result<(), RotateError> {
 }
 
 /// What hosts that know every statement believe.
-fn trusted(statements: &[SignedStatement], key: PublicKey) -> Trust {
+pub(super) fn trusted(statements: &[SignedStatement], key: PublicKey) -> Trust {
     let last = statements.last().and_then(|signed| KeyStatement::decode(&signed.bytes).ok());
     last.map_or_else(
         || Trust { epoch: 0, keys: vec![TrustedKey { key, until: None }], root: None },

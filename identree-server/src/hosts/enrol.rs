@@ -3,16 +3,14 @@
 use std::time::Duration;
 
 use identree_core::actor::Whence;
-use identree_core::audit::{AuditEvent, EventKind};
+use identree_core::audit::EventKind;
 use identree_core::credential::HostVerifier;
 use identree_core::enrol::{EnrolRequest, Token};
 use identree_core::grant::PublicKey;
 use identree_core::id::{HostName, TokenId, UserName};
 use identree_core::rng::bytes;
-use identree_core::store::{Batch, StoreError};
+use identree_core::store::StoreError;
 use identree_core::time::Timestamp;
-
-use crate::decision_key::rotate::Rotated;
 
 use super::{Host, HostCredential, Hosts, HostsError, Invitation};
 
@@ -159,20 +157,6 @@ impl Hosts {
         let credential = HostCredential::Key { public: request.key, since: now, token: Some(request.token) };
         self.save(name, revision, &Host { credential, invitation: None, ..host }, event).await?;
         Ok((token, now))
-    }
-
-    /// Writes down that another key signs answers from now on.
-    ///
-    /// # Errors
-    /// [`StoreError`] if it cannot be written.
-    pub async fn record_rotation(&self, rotated: &Rotated, by: &UserName) -> Result<(), StoreError> {
-        let event = AuditEvent {
-            actor: Some(by.clone()),
-            via: Some("command line".to_owned()),
-            ..self.parts.event(EventKind::DecisionKeyRotated)
-        };
-        let event = event.with("key", rotated.key.to_string()).with("epoch", rotated.epoch.to_string());
-        self.parts.store.commit(Batch::event(event)).await
     }
 
     /// Replaces the key that `old` is by another, which its sender proves to hold.

@@ -301,9 +301,18 @@ fn a_host_follows_a_rotation_of_the_decision_key_and_never_back() {
     assert_eq!((told.told.trust.epoch, told.keys.keys()[0].to_string().as_str()), (1, key.trim_end()));
     assert_eq!(refresh(&site.conf(), owner(), WITHIN).unwrap(), 1);
 
-    // Somebody has the old key, and a server that says nothing of the new one.
+    // Somebody has the old key, and a server that says nothing of the new one: over this database it does not start, and no host
+    // believes it where the database says so too.
     std::fs::write(site.data.path().join("decision.key"), &backup).unwrap();
     std::fs::remove_file(site.data.path().join("decision.keys")).unwrap();
+    site.server.stop();
+    let refused = verb(site.data.path(), &["serve"]);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        !refused.status.success() && said.contains("put the new file there") && said.contains(key.trim_end()),
+        "{said}"
+    );
+    assert!(verb(site.data.path(), &["rotate-decision-key", "--lost"]).status.success());
     site.restart(&[]);
     let refused = site.ask(3);
     assert!(matches!(&refused, Verdict::Misconfigured(why) if why.contains("does not trust")), "{refused:?}");

@@ -67,6 +67,47 @@ fn two_servers_over_one_database_are_one() {
     assert_eq!(seen(&body), (Status::Pending, opened.user_code));
 }
 
+/// Two servers sign with one key, or the second does not start.
+#[test]
+fn a_server_with_another_decision_key_or_the_one_before_does_not_start() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let dsn = cluster.schema();
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let says = |arguments: &[&str], data: &Path| {
+        let output = over(&dsn, data).args(arguments).output().unwrap();
+        identree_evidence::output(arguments[0], &output);
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    let copy = |name| assert!(std::fs::copy(one.path().join(name), other.path().join(name)).unwrap() > 0);
+    let _first = serve(&dsn, one.path());
+    copy("log.key");
+    let (started, said) = says(&["serve"], other.path());
+    assert!(!started && said.contains("decision.key is missing"), "{said}");
+    assert!(!other.path().join("decision.key").exists(), "none is made in its place");
+
+    // One of its own.
+    let apart = tempfile::tempdir().unwrap();
+    drop(serve(&cluster.schema(), apart.path()));
+    std::fs::copy(apart.path().join("decision.key"), other.path().join("decision.key")).unwrap();
+    let (started, said) = says(&["serve"], other.path());
+    assert!(!started && said.contains("put the first server's file there"), "{said}");
+    let (rotated, said) = says(&["rotate-decision-key"], other.path());
+    assert!(!rotated && said.contains("put the first server's file there"), "{said}");
+    copy("decision.key");
+    let mut second = serve(&dsn, other.path());
+
+    // Rotated on one of them: the other goes on, and starts with the new files only.
+    let (rotated, said) = says(&["rotate-decision-key"], one.path());
+    assert!(rotated && said.contains("copy both"), "{said}");
+    second.terminate();
+    let (started, said) = says(&["serve"], other.path());
+    assert!(!started && said.contains("put the new file there"), "{said}");
+    copy("decision.key");
+    copy("decision.keys");
+    second = serve(&dsn, other.path());
+    second.terminate();
+}
+
 /// Rules that are imported beside two servers are those of both, at once.
 #[test]
 #[expect(clippy::disallowed_methods, reason = "how long real processes take is what is measured")]
