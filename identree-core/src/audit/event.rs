@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditEvent {
-    /// Its identity: a repeated write of the same event is the same event.
+    /// Its identity, drawn for it alone: nothing else in the log has it ([`Store`](crate::store::Store) says who sees to that).
     pub id: EventId,
     /// When.
     pub at: Timestamp,

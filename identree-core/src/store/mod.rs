@@ -295,7 +295,10 @@ pub trait Journal: Send + Sync {
 /// - A batch names each question and each document at most once; one that does not is a conflict ([`Batch::repeats`]).
 /// - Expected revisions are judged by what stood before the batch. Of two commits that expect the same, one wins and the other
 ///   gets [`StoreError::Conflict`]. This is what makes *decided once* true: it may not be weakened.
-/// - Events are kept in the order of commit; the same event id twice is one event.
+/// - Events are kept in the order of commit, as they are given: a store compares no ids. An id is 128 random bits, drawn for each event;
+///   that none stands twice is up to who commits. A batch that may be offered again, since no answer came, bears a change that can be
+///   made only once (a revision, or a new document under a random key): the second time is a conflict, and its events stand once. An
+///   event without such a change is offered once. Two entries of one id would be called broken by [`audit::verify`](crate::audit::verify).
 /// - What reads back is what was written, byte for byte.
 ///
 /// # Errors and retry

@@ -13,7 +13,9 @@ use axum::http::Response;
 use identree_core::actor::Whence;
 use identree_core::audit::{AuditEvent, EventKind};
 use identree_core::id::{HostName, Target, UserName};
-use identree_core::store::{Batch, StoreError};
+use identree_core::rng::bytes;
+use identree_core::store::{Batch, Change, Collection, DocumentKey, Put, StoreError};
+use identree_core::text::hex;
 use identree_core::time::Timestamp;
 use tokio::sync::Notify;
 
@@ -22,6 +24,12 @@ use crate::parts::Parts;
 
 /// How soon what could not be written is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+/// A batch brings a document of its own: offered again after it was written, it is a conflict, and no event stands twice.
+const WRITTEN: Collection = Collection("refusals-written");
+
+/// How long that document is kept: a batch is offered again every second, and in this time a store that was away is back.
+const REMEMBERED: Duration = Duration::from_secs(60 * 60);
 
 /// How long a stop waits for the store to take what is left.
 const LAST: Duration = Duration::from_secs(5);
@@ -101,7 +109,7 @@ struct Inner {
     parts: Parts,
     table: Mutex<Table>,
     wake: Notify,
-    /// What the store has not taken yet: offered as it is until it does, so that nothing is counted twice.
+    /// What the store has not said to have taken: offered as it is until it does, so that nothing is counted twice.
     unsent: tokio::sync::Mutex<Option<Batch>>,
 }
 
@@ -133,7 +141,7 @@ impl Refusals {
                 () = self.0.wake.notified() => {}
                 () = async { clock.sleep_until(due.unwrap_or_default()).await }, if due.is_some() => {}
             }
-            while let Err(error) = self.write_whole().await {
+            while let Err(error) = self.write(Which::Due).await {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "what was refused could not be recorded yet; it goes on being counted"
@@ -163,27 +171,38 @@ impl Refusals {
         }
     }
 
-    /// Writes what is due, to its end even if the follower goes away: a batch whose answer nobody heard would be written twice.
-    async fn write_whole(&self) -> Result<(), StoreError> {
-        let own = self.clone();
-        let written = tokio::spawn(async move { own.write(Which::Due).await });
-        written.await.unwrap_or(Ok(())) // Err: it panicked, or the process ends
-    }
-
+    /// # Cancel safety
+    /// Dropped anywhere, it leaves what may not be written to be offered again.
     async fn write(&self, which: Which) -> Result<(), StoreError> {
         let mut unsent = self.0.unsent.lock().await;
         if let Some(batch) = &*unsent {
-            self.0.parts.store.commit(batch.clone()).await?;
+            self.commit(batch.clone()).await?;
             *unsent = None;
         }
         let told = self.table().told(self.0.parts.now(), matches!(which, Which::All));
-        let batch = told.into_iter().fold(Batch::default(), |batch, told| batch.also(self.event(told)));
-        if batch.events().is_empty() {
+        if told.is_empty() {
             return Ok(());
         }
-        self.0.parts.store.commit(unsent.insert(batch).clone()).await?;
+        let marked = Batch::unrecorded(vec![self.mark()]);
+        let batch = told.into_iter().fold(marked, |batch, told| batch.also(self.event(told)));
+        self.commit(unsent.insert(batch).clone()).await?;
         *unsent = None;
         Ok(())
+    }
+
+    fn mark(&self) -> Change {
+        let Parts { entropy, .. } = &self.0.parts;
+        let key = DocumentKey::new(WRITTEN, hex(&bytes::<16>(&**entropy)));
+        let put = Put { bytes: Vec::new(), expires_at: Some(self.0.parts.now() + REMEMBERED) };
+        Change::Document { key, expect: None, put: Some(put) }
+    }
+
+    /// Writes a batch, or finds that it was written already and only the answer was lost: nobody else has its mark.
+    async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+        match self.0.parts.store.commit(batch).await {
+            Err(StoreError::Conflict) => Ok(()),
+            done => done,
+        }
     }
 
     fn event(&self, told: Told) -> AuditEvent {

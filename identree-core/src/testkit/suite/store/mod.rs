@@ -48,6 +48,7 @@ macro_rules! store_suite {
             the_journal_keeps_the_order_of_commit
             concurrent_commits_are_journaled_once_each
             an_event_needs_no_change
+            a_batch_that_is_offered_again_is_a_conflict_and_its_event_stands_once
             a_code_finds_the_newest_question
             questions_are_found_by_id_however_many
             listings_are_newest_first_and_filtered

@@ -109,6 +109,18 @@ pub async fn an_event_needs_no_change(store: AnyStore) {
     assert_eq!(journal(&store).await, [event]);
 }
 
+/// Who got no answer offers the same again: with a new document in it, it is written once, whatever became of the first.
+pub async fn a_batch_that_is_offered_again_is_a_conflict_and_its_event_stands_once(store: AnyStore) {
+    let (key, event) = (DocumentKey::new(SESSIONS, "a-random-key"), fakes::event(1, EventKind::SignInFailed));
+    let batch = Batch::of(put(&key, None, b"", Some(AT + Duration::from_secs(60))), event.clone());
+    commit(&store, batch.clone()).await;
+    commit(&store, Batch::event(fakes::event(2, EventKind::SignInFailed))).await;
+    conflict(&store, batch).await;
+    let found = journal(&store).await;
+    assert_eq!(found.iter().filter(|found| found.id == event.id).count(), 1);
+    assert_eq!(found.len(), 2);
+}
+
 /// Swept are documents at their end and questions settled before the given time: nothing that waits, no journal, no more.
 pub async fn sweeping_removes_only_what_is_over(store: AnyStore) {
     let second = |n: u64| AT + Duration::from_secs(n);
