@@ -172,6 +172,17 @@ pub enum Finding {
         /// The last, of all files missing in a row.
         to: u64,
     },
+    /// So much is missing that the search ended.
+    #[error(
+        "not pinpointed further: too many files are missing; whether anything is there of the entries from {from} to {to}, which the newest \
+         checkpoint speaks of, was not looked at"
+    )]
+    Unsearched {
+        /// The first entry that was not looked for.
+        from: u64,
+        /// The last that was signed.
+        to: u64,
+    },
     /// Files beyond what is signed.
     #[error(
         "{file} has entries beyond the newest checkpoint, which nobody signed: the export was cut, or they were added; export again"

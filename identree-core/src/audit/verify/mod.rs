@@ -2,7 +2,8 @@
 //!
 //! Everything is computed anew from the entries: their hashes, each tile, the root at each checkpoint. The signed roots are what is believed;
 //! tiles that lead to them tell which entry is the one that was changed. Memory is bounded, however long the log is: one bundle per thread, and
-//! at most 256 MiB to see that no event stands twice.
+//! at most 256 MiB to see that no event stands twice. Time goes with what is in the copy, whatever size was signed: of places of which
+//! nothing is there, only so many are searched.
 
 mod bundle;
 mod finding;

@@ -1,6 +1,7 @@
 //! What is done to a copy, and what is said of it.
 
 mod attacks;
+mod sizes;
 
 use std::collections::BTreeMap;
 use std::fs;
