@@ -27,6 +27,7 @@ use crate::config::{Database, HostSettings, Settings};
 use crate::data_lock::{DataLock, DataLockError};
 use crate::database::{self, DatabaseError};
 use crate::decision_key::{self, DecisionKeyError};
+use crate::disk::Disk;
 use crate::hosts::Hosts;
 use crate::layer::browser::Browsers;
 use crate::layer::client_ip::ClientIpLayer;
@@ -276,6 +277,7 @@ impl Server {
                 provider: Arc::clone(&provider),
                 hosts: hosts.clone(),
                 insecure,
+                disk: Disk::of(&settings, Arc::clone(&clock)),
                 followed: Some(followed.clone()),
             },
             csrf: Csrf { origins: Arc::new([external_url.origin().ascii_serialization()]), clock },

@@ -14,6 +14,7 @@ pub mod database;
 pub mod decision_key;
 #[cfg(feature = "dev-idp")]
 pub mod devidp;
+pub mod disk;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;

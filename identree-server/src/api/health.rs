@@ -1,4 +1,4 @@
-//! How the server is: the process, its store, its clock, its provider.
+//! How the server is: the process, its store, its clock, its disk, its provider.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use axum::{Json, Router};
 use identree_core::{Engine, EngineError};
 use serde_json::{Value, json};
 
+use crate::disk::{Disk, Room};
 use crate::hosts::Hosts;
 use crate::login::Provider;
 use crate::versioned::Followed;
@@ -27,6 +28,8 @@ pub struct Health {
     pub provider: Arc<Provider>,
     /// The hosts.
     pub hosts: Hosts,
+    /// Where it writes.
+    pub disk: Disk,
     /// The settings that are kept in the database.
     pub followed: Option<Followed>,
     /// Every check that the configuration has switched off, by name.
@@ -55,12 +58,14 @@ async fn ready(State(health): State<Health>) -> impl IntoResponse {
 }
 
 async fn report(State(health): State<Health>) -> impl IntoResponse {
-    let database = health.engine.store().probe().await.is_ok();
+    let (database, disk) = tokio::join!(health.engine.store().probe(), health.disk.room());
+    let database = database.is_ok();
     let oidc = health.provider.is_known();
     let clock = health.engine.clock_off().is_none();
     let config = health.followed.as_ref().map(|followed| followed.refused().is_empty());
     let audit = audit(&health.engine).await;
-    let (code, status) = match (database && clock, oidc && audit && config.unwrap_or(true)) {
+    let (well, fully) = (database && clock && disk != Room::None, disk == Room::Enough);
+    let (code, status) = match (well, fully && oidc && audit && config.unwrap_or(true)) {
         (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "unhealthy"),
         (true, false) => (StatusCode::OK, "degraded"),
         (true, true) => (StatusCode::OK, "ok"),
@@ -72,6 +77,11 @@ async fn report(State(health): State<Health>) -> impl IntoResponse {
             "audit": word(audit, "degraded"),
             "clock": word(clock, "unhealthy"),
             "database": word(database, "unhealthy"),
+            "disk": match disk {
+                Room::Enough => "ok",
+                Room::Little => "degraded",
+                Room::None => "unhealthy",
+            },
             "oidc": word(oidc, "degraded"),
         },
     });

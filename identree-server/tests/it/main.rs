@@ -35,6 +35,7 @@ mod traces;
 mod unit;
 
 use identree_core::testkit::journal::{recorded, undeclared};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,6 +60,7 @@ use identree_evidence::{Kind, secret as note};
 use identree_server::announced::Announced;
 use identree_server::api::health::Health;
 use identree_server::api::{EnrolApi, HostApi, Waits};
+use identree_server::disk::Disk;
 use identree_server::hosts::{Hosts, Revoke};
 use identree_server::layer::browser::Browsers;
 use identree_server::layer::client_ip::{ClientIpLayer, PeerAddress, TrustedProxies};
@@ -217,6 +219,7 @@ impl Rig {
                 engine: engine.clone(),
                 provider,
                 hosts: hosts.clone(),
+                disk: Disk::looking(BTreeSet::new(), true, Arc::clone(&parts.clock)),
                 followed: None,
                 insecure: Arc::new([]),
             },
