@@ -148,7 +148,8 @@ pub trait Log: Send + Sync {
 
     /// Removes the whole bundles below this number, with their tiles of level 0 and the checkpoints that end before them; gives how many.
     /// What is left proves itself still: the last checkpoint stays, and so does a last bundle that is not whole. The place of a reader
-    /// who has not read as far is forgotten: there is nobody of that name any more.
+    /// who has not read as far is forgotten: there is nobody of that name any more. All in one transaction, for which others wait: of
+    /// a long log a little at a time, as [`retention::prune`](crate::audit::retention::prune) does.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] if the fence is not the newest of its lease.

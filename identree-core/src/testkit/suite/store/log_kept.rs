@@ -5,6 +5,9 @@ use super::log::{
     bundle, bundles, checkpoint, checkpoints, cursor, head, refused, seal, stands_at, step, tile, tile_at,
 };
 use super::*;
+use crate::audit::Entry;
+use crate::audit::proof::{self, Path};
+use crate::audit::tree::Tree;
 use crate::store::{ALL_CHECKPOINTS, Bundle, LeaseName, LogHead, ReaderName, Sealing, StoredCheckpoint, TILE};
 
 /// Bundles and tiles replace those of their place; bundles are listed in order without gaps, as many as asked for.
@@ -117,6 +120,60 @@ pub async fn pruning_takes_whole_bundles_and_the_log_goes_on(store: AnyStore) {
     assert_eq!(store.prune(&fence, 99).await.expect("pruning works"), 1);
     assert_eq!(checkpoints(&store, 0, 10).await, [3 * TILE + 10], "and so does the last checkpoint");
     assert_eq!(stands_at(&store).await, head(4 * TILE));
+}
+
+/// A log that goes step by step proves itself after each one, whoever is cut off between two: the next holder of the lease goes on.
+pub async fn a_log_that_goes_step_by_step_proves_itself_after_each(store: AnyStore) {
+    const SIZE: u64 = 4 * TILE + 9;
+    let (mut tree, mut tiles, mut whole) = (Tree::new(), Vec::new(), Vec::new());
+    for n in 0..SIZE {
+        if n % TILE == 0 {
+            whole.push(Bundle { number: n / TILE, entries: Vec::new(), personal: Vec::new() });
+        }
+        let entry = Entry::of(&fakes::event(n, EventKind::SignedIn), [7; _]).expect("an event is an entry");
+        entry.push(whole.last_mut().expect("one was begun"));
+        tree.push(entry.leaf_hash(), |tile| tiles.push(tile));
+    }
+    tiles.extend(tree.short_tiles());
+    let to = LogHead { size: SIZE, root: tree.root(), ..LogHead::EMPTY };
+    let first = held(&store, &LeaseName::SWEEP, 1).await;
+    seal(&store, &first, Sealing { bundles: whole.clone(), tiles, ..step(LogHead::EMPTY, to) }).await;
+    proves_itself(&store, &whole).await;
+
+    assert_eq!(store.prune(&first, 1).await.expect("pruning works"), 1);
+    proves_itself(&store, &whole[1..]).await;
+    // It stood still for too long, and another has gone on.
+    store.release(&first).await.expect("it can be given back");
+    let next = held(&store, &LeaseName::SWEEP, 2).await;
+    assert_eq!(store.prune(&next, 2).await.expect("pruning works"), 1);
+    refused(store.prune(&first, 3)).await;
+    proves_itself(&store, &whole[2..]).await;
+    assert_eq!(store.prune(&next, 2).await.expect("pruning works"), 0, "once more is nothing");
+    for below in [3, 4] {
+        assert_eq!(store.prune(&next, below).await.expect("pruning works"), 1);
+        proves_itself(&store, &whole[usize::try_from(below).expect("few")..]).await;
+    }
+}
+
+/// These bundles are there and no others, and each of their ends is in the tree that the head speaks of.
+async fn proves_itself(store: &AnyStore, left: &[Bundle]) {
+    let head = stands_at(store).await;
+    assert_eq!(bundles(store, 0, 10).await, left);
+    for bundle in left {
+        let entries = Entry::split(bundle).expect("a bundle is whole");
+        for at in [0, entries.len() - 1] {
+            let index = bundle.number * TILE + at as u64;
+            let path = Path::inclusion(index, head.size).expect("it is in the log");
+            let hashes = proof::hashes(store, &path).await.expect("the log can be read").expect("all tiles are there");
+            assert!(proof::verify_inclusion(&entries[at].leaf_hash(), index, head.size, &hashes, &head.root));
+        }
+    }
+    let gone = left[0].number * TILE;
+    let path = Path::consistency(gone.max(1), head.size).expect("it was shorter");
+    assert!(
+        gone == 0 || proof::hashes(store, &path).await.expect("the log can be read").is_some(),
+        "what is left grew from it"
+    );
 }
 
 /// Pruning forgets the places of readers that are not as far as it goes, and of no others.

@@ -74,6 +74,7 @@ macro_rules! store_suite {
             far_back_one_checkpoint_a_bundle_is_kept
             erasing_is_guarded_and_counted
             pruning_takes_whole_bundles_and_the_log_goes_on
+            a_log_that_goes_step_by_step_proves_itself_after_each
             pruning_forgets_readers_that_are_gone
             readers_keep_their_own_place
             a_lease_has_one_holder_who_keeps_its_number
