@@ -223,6 +223,15 @@ impl Entry {
         Ok(SealedEvent { seq, event, leaf_hash: self.leaf_hash(), salt })
     }
 
+    /// Whether it tells of persons and its personal part is not there: it was erased, or is withheld, and nothing tells which.
+    ///
+    /// # Errors
+    /// [`EntryError`] if the leaf is none.
+    pub fn lacks_personal(&self) -> Result<bool, EntryError> {
+        let leaf: Leaf<'_> = serde_json::from_slice(&self.leaf)?;
+        Ok(leaf.personal.is_some() && self.personal.is_empty())
+    }
+
     /// Appends it to a bundle's two parts.
     pub fn push(&self, bundle: &mut Bundle) {
         // A leaf fits by construction; a personal part of 4 GiB fits in no memory that made it.
@@ -355,6 +364,7 @@ mod tests {
         let erased = Entry { personal: vec![], ..entry.clone() };
         assert_eq!(erased.leaf_hash(), entry.leaf_hash());
         assert_eq!(erased.sealed(EventSeq(0)).unwrap().event.subject, None);
+        assert_eq!((entry.lacks_personal().unwrap(), erased.lacks_personal().unwrap()), (false, true));
         let other = Entry { personal: Entry::of(&event(), [2; 16]).unwrap().personal, ..entry };
         assert!(matches!(other.sealed(EventSeq(0)), Err(EntryError::Commitment)));
     }

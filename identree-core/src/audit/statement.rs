@@ -69,6 +69,9 @@ pub struct Proven {
     pub checkpoint: Checkpoint,
     /// What happened.
     pub events: Vec<SealedEvent>,
+    /// Those that tell of persons without their personal data: erased from the log, or withheld by who handed the statement on. Whoever
+    /// has nothing but the statement cannot tell which.
+    pub without_personal: Vec<EventSeq>,
     /// The earlier checkpoint.
     pub since: Option<Checkpoint>,
 }
@@ -172,7 +175,7 @@ impl Statement {
     /// [`StatementError`] says where it fails; then it proves nothing.
     pub fn verify(&self, key: &LogKey) -> Result<Proven, StatementError> {
         let checkpoint = opened("its checkpoint", &self.checkpoint, key)?;
-        let mut events = Vec::with_capacity(self.entries.len());
+        let (mut events, mut without_personal) = (Vec::with_capacity(self.entries.len()), Vec::new());
         for ProvenEntry { seq, leaf, personal, path } in &self.entries {
             let hash = leaf_hash(leaf.as_bytes());
             let path: Vec<_> = path.iter().map(|hash| hash.0).collect();
@@ -180,7 +183,11 @@ impl Statement {
                 return Err(StatementError::NotIncluded(*seq));
             }
             let entry = Entry { leaf: leaf.clone().into_bytes(), personal: personal.clone().into_bytes() };
-            events.push(entry.sealed(EventSeq(*seq)).map_err(|error| StatementError::Entry(*seq, error))?);
+            let failed = |error| StatementError::Entry(*seq, error);
+            events.push(entry.sealed(EventSeq(*seq)).map_err(failed)?);
+            if entry.lacks_personal().map_err(failed)? {
+                without_personal.push(EventSeq(*seq));
+            }
         }
         let since = self.since.as_ref().map(|since| {
             let old = opened("its earlier checkpoint", &since.checkpoint, key)?;
@@ -189,7 +196,10 @@ impl Statement {
             if connects { Ok(old) } else { Err(StatementError::Fork) }
         });
         let since = since.transpose()?;
-        if events.is_empty() { Err(StatementError::Empty) } else { Ok(Proven { checkpoint, events, since }) }
+        if events.is_empty() {
+            return Err(StatementError::Empty);
+        }
+        Ok(Proven { checkpoint, events, without_personal, since })
     }
 }
 

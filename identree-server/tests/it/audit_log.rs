@@ -111,6 +111,15 @@ async fn a_decision_is_proven_by_one_file() {
     let (said, code) = place.printed(&["verify", "--proof", "forged.json", "--key", &key]);
     assert!(code == 1 && said.contains("BROKEN: entry 300 is not in the log"), "{said}");
     assert_eq!(place.printed(&["prove", "599"]).1, 0);
+    // Who hands a proof on may leave personal data out: it is proven still, and said.
+    let mut bare: serde_json::Value = serde_json::from_str(&text).unwrap();
+    for entry in bare["entries"].as_array_mut().unwrap() {
+        entry.as_object_mut().unwrap().remove("personal");
+    }
+    std::fs::write(place.path("bare.json"), bare.to_string()).unwrap();
+    let (said, code) = place.printed(&["verify", "--proof", "bare.json", "--key", &key]);
+    let missing = "note: the personal data of entry 300, 301 is not in this proof, which cannot tell whether it was erased or is withheld\n";
+    assert!(code == 0 && said.contains(missing) && !said.contains("subject=ann"), "{said}");
     assert!(place.printed(&["prove", "600"]).0.contains("entry 600 is under no checkpoint yet"));
     assert!(place.printed(&["prove", &"0".repeat(32)]).0.contains("nothing of that id"));
 }
@@ -118,6 +127,8 @@ async fn a_decision_is_proven_by_one_file() {
 #[tokio::test]
 async fn the_newest_entries_are_shown_and_a_person_is_erased() {
     let place = Place::new().await;
+    let (proof, _) = place.printed(&["prove", "597"]);
+    assert!(!proof.contains("note:"), "{proof}");
     let (said, _) = place.printed(&["tail", "-n", "3"]);
     let lines: Vec<_> = said.lines().collect();
     assert_eq!(lines.len(), 3, "{said}");
@@ -139,7 +150,9 @@ async fn the_newest_entries_are_shown_and_a_person_is_erased() {
     assert!(!serde_json::to_string(&event).unwrap().contains("eve"), "{event:?}");
     place.printed(&["export", "copy", "--with-personal"]);
     let (said, code) = place.printed(&["verify", "copy", "--key", &place.log.key().to_string()]);
-    assert!(code == 0 && said.contains("personal data: 200 as committed to, 200 erased"), "{said}");
+    assert!(code == 0 && said.contains("personal data: 200 as committed to, 200 erased or withheld, which"), "{said}");
+    let told = String::from_utf8(place.run(&["prove", "597"]).stderr).unwrap();
+    assert!(told.starts_with("note: the personal data of entry 597 is not in this proof"), "{told}");
 
     // What is not sealed yet, and nobody seals, is said to be left.
     place.log.store.commit(Batch::event(sample(3))).await.unwrap();

@@ -55,7 +55,8 @@ pub struct Report {
     pub unchecked: u64,
     /// Personal parts that are there and the ones their entries commit to.
     pub personal: u64,
-    /// Entries that tell of persons, whose personal part was erased. None of a copy without personal data.
+    /// Entries that tell of persons, whose personal part is empty: erased, or withheld, which a copy cannot tell apart. None of a copy
+    /// without personal data.
     pub erased: u64,
     /// What is wrong, odd, or worth a remark.
     pub findings: Findings,

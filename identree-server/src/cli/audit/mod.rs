@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Subcommand;
-use identree_core::audit::LogKey;
+use identree_core::audit::{LogKey, Proven};
 use identree_core::store::Store;
 use identree_core::text::visible;
 
@@ -64,6 +64,17 @@ async fn open() -> Result<Arc<dyn Store>, Box<dyn std::error::Error>> {
 async fn key_of(store: &dyn Store) -> Result<LogKey, Box<dyn std::error::Error>> {
     let key = log_key::recorded(store).await?;
     Ok(key.ok_or("this database has no log yet: the server makes its key when it starts for the first time")?)
+}
+
+/// What a reader of a proof has to know of personal data that is not in it; none where nothing is missing.
+fn without_personal(proven: &Proven) -> Option<String> {
+    let places: Vec<_> = proven.without_personal.iter().map(|seq| seq.0.to_string()).collect();
+    (!places.is_empty()).then(|| {
+        format!(
+            "note: the personal data of entry {} is not in this proof, which cannot tell whether it was erased or is withheld",
+            places.join(", ")
+        )
+    })
 }
 
 /// A file that somebody named.

@@ -6,7 +6,7 @@ use clap::Args;
 use identree_core::audit::search::{Wanted, find};
 use identree_core::audit::{EventSeq, Statement};
 
-use super::{key_of, note, open, say};
+use super::{key_of, note, open, say, tell, without_personal};
 use crate::cli::Done;
 
 #[derive(Debug, Args)]
@@ -39,6 +39,9 @@ pub(super) async fn run(arguments: ProveArgs) -> Done {
     }
     let against = note(&arguments.against)?;
     let statement = Statement::of(&*store, &key, &places, against.as_deref()).await?;
+    if let Some(note) = without_personal(&statement.verify(&key)?) {
+        tell(&note);
+    }
     say(&serde_json::to_string_pretty(&statement)?);
     Ok(())
 }

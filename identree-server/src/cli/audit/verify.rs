@@ -105,7 +105,10 @@ fn tell_report(report: &Report) {
         };
         say(&format!("checkpoints compared: {}{unchecked}", report.checkpoints));
         if report.personal + report.erased > 0 {
-            say(&format!("personal data: {} as committed to, {} erased", report.personal, report.erased));
+            say(&format!(
+                "personal data: {} as committed to, {} erased or withheld, which a copy cannot tell apart",
+                report.personal, report.erased
+            ));
         }
     }
     say(match report.worst() {
@@ -127,6 +130,9 @@ fn verify_proof(arguments: &VerifyArgs, path: &std::path::Path) -> Verified {
     };
     for sealed in &proven.events {
         say(&super::tail::line(sealed));
+    }
+    if let Some(note) = super::without_personal(&proven) {
+        say(&note);
     }
     let signed = proven.checkpoint.signed_at.map_or_else(String::new, |at| format!(" at {at}"));
     say(&format!(
