@@ -16,7 +16,7 @@ use crate::store::Nudge;
 use crate::time::{Clock as _, SystemClock};
 
 /// Collections of which nobody is told: what is in them is read from the database whenever it is needed, and changes often.
-const UNTOLD: [&str; 4] = ["deliveries", "heartbeats", "sign-ins", "gate-spent"];
+const UNTOLD: [&str; 5] = ["deliveries", "heartbeats", "sign-ins", "gate-spent", "refusals-written"];
 
 /// The longest payload, in bytes: PostgreSQL takes 7,999.
 const LONGEST: usize = 7900;
