@@ -104,3 +104,31 @@ fn print(line: &str) -> std::io::Result<()> {
 fn tell(text: &str) {
     eprintln!("{text}");
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    const MANUAL: &str = include_str!("../../../../docs/man/identree-audit.8");
+
+    #[test]
+    fn the_manual_page_has_every_verb_and_every_option() {
+        // Dashes and fonts are written out in it.
+        let manual = MANUAL.replace("\\-", "-");
+        let mut command = crate::cli::Command::command();
+        command.build();
+        let audit = command.find_subcommand("audit").unwrap();
+        for verb in audit.get_subcommands().filter(|verb| verb.get_name() != "help") {
+            let name = verb.get_name();
+            assert!(manual.contains(&format!("identree audit {name}")), "no synopsis of {name}");
+            for option in verb.get_arguments().filter_map(|argument| argument.get_long()).filter(|long| *long != "help")
+            {
+                assert!(manual.contains(&format!("--{option}")), "no --{option} of {name}");
+            }
+        }
+        // And no others.
+        for line in manual.lines().filter_map(|line| line.strip_prefix(".B identree audit ")) {
+            assert!(audit.find_subcommand(line.split(' ').next().unwrap()).is_some(), "there is no {line}");
+        }
+    }
+}
