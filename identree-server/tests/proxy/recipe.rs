@@ -7,6 +7,9 @@ const MANUAL: &str = include_str!("../../../docs/operations.md");
 const ONE: [&str; 1] = ["127.0.0.1:8090"];
 pub(crate) const SEVERAL: [&str; 3] = ["192.0.2.11:8090", "192.0.2.12:8090", "192.0.2.13:8090"];
 
+/// What nginx may do with several servers, as the manual says.
+const AGAIN: &str = "proxy_next_upstream error timeout;";
+
 /// Which proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -94,7 +97,16 @@ impl Kind {
                 let back = block("```haproxy several servers\n");
                 format!("{front}\n{back}    http-response set-header X-Served-By %si:%sp\n")
             }
-            Self::Nginx | Self::Caddy => panic!("{self:?} has no test with several servers"),
+            Self::Nginx => {
+                let (_, site) = self.block().split_once("\n}\n").unwrap();
+                let upstream = block("```nginx several servers\n");
+                // Of those that were tried the last one has answered.
+                let last = "map $upstream_addr $served_by { \"~(?<last>[^ ,]+)$\" $last; }\n";
+                assert!(MANUAL.contains(&format!("in its `location /`, `{AGAIN}` in the place of `off`")));
+                let added = format!("{AGAIN}\n        add_header X-Served-By $served_by always;");
+                replaced(&format!("{last}{upstream}{site}"), "proxy_next_upstream off;", &added)
+            }
+            Self::Caddy => panic!("{self:?} has no test with several servers"),
         }
     }
 }

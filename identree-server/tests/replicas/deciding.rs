@@ -20,9 +20,8 @@ fn served(browser: &Browser, url: &str, times: usize) -> Vec<(u16, String)> {
     (0..times).map(answer).collect()
 }
 
-#[test]
-fn people_and_hosts_go_from_server_to_server() {
-    let Some(site) = Site::of_several(Kind::Haproxy) else { return };
+pub(crate) fn people_and_hosts_go_from_server_to_server(kind: Kind) {
+    let Some(site) = Site::of_several(kind) else { return };
     let ann = site.browser(20);
     // Off to the provider from one server, back to another: each request goes to the next.
     ann.sign_in("ann");
@@ -56,9 +55,8 @@ fn people_and_hosts_go_from_server_to_server() {
     assert!(matches!(asking.verdict(), Verdict::Granted(_)));
 }
 
-#[test]
-fn what_ends_on_one_server_is_over_on_all() {
-    let Some(site) = Site::of_several(Kind::Haproxy) else { return };
+pub(crate) fn what_ends_on_one_server_is_over_on_all(kind: Kind) {
+    let Some(site) = Site::of_several(kind) else { return };
     let ann = site.browser(20);
     ann.sign_in("ann");
     let home = format!("{}/", site.origin);
