@@ -1,15 +1,20 @@
 //! `identree serve` over a PostgreSQL database that the tests start.
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use identree_core::audit::EventKind;
 use identree_core::credential::HostSecret;
-use identree_core::store::{ConnectError, PostgresOptions, PostgresStore, Store as _};
+use identree_core::store::{
+    Batch, Change, Collection, ConnectError, DocumentKey, PostgresOptions, PostgresStore, Put, Store as _,
+};
 use identree_core::wire::v1::{CHALLENGES, Reply, Status};
 use identree_evidence::peer::Cluster;
 use identree_evidence::{Kind, secret as note};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use sha2::{Digest as _, Sha256};
 
 use crate::process::{Running, exchange, identree, send, started, until};
 use crate::question;
@@ -174,6 +179,49 @@ fn a_database_that_cannot_be_used_is_told_without_its_password() {
         cluster.sql(&foreign, "SELECT count(*) FROM pg_class WHERE relnamespace = current_schema()::regnamespace"),
         "1"
     );
+}
+
+/// With the statement of the manual. Before it any role may listen, and is told names, no content.
+#[tokio::test]
+async fn who_may_not_connect_hears_nothing() {
+    const MANUAL: &str = include_str!("../../../docs/operations.md");
+    let Some(cluster) = Cluster::start(&["fsync=off"]) else { return };
+    let dsn = cluster.schema();
+    let (_, schema) = dsn.split_once("search_path]=").unwrap();
+    let channel = format!("identree_{}", identree_core::text::hex(&Sha256::digest(schema)[..4]));
+    let password = dsn.split([':', '@']).nth(2).unwrap();
+    cluster.admin("postgres", &format!("CREATE ROLE stranger LOGIN PASSWORD '{password}'"));
+    let stranger = || {
+        let mut psql = cluster.program("psql");
+        psql.args(["-X", "-A", "-t", "-h", "127.0.0.1", "-U", "stranger", "-d", "identree", "-p"]);
+        psql.arg(cluster.port().to_string()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        psql.spawn().unwrap()
+    };
+
+    let store = PostgresStore::connect(&dsn, PostgresOptions::default()).await.unwrap();
+    let mut listening = stranger();
+    let (mut says, mut told) = (listening.stdin.take().unwrap(), String::new());
+    let mut hears = BufReader::new(listening.stdout.take().unwrap());
+    writeln!(says, "LISTEN {channel};").unwrap();
+    hears.read_line(&mut told).unwrap();
+    assert_eq!(told, "LISTEN\n");
+    let put = Some(Put { bytes: b"what it holds".to_vec(), expires_at: None });
+    let change = Change::Document { key: DocumentKey::new(Collection("hosts"), "web9"), expect: None, put };
+    let event = identree_core::testkit::fakes::event(1, EventKind::HostAdded);
+    store.commit(Batch::of(change, event)).await.unwrap();
+    writeln!(says, "SELECT 'over';").unwrap();
+    drop(says);
+    hears.read_to_string(&mut told).unwrap();
+    assert!(told.contains(r#"["hosts","web9"]"#) && !told.contains("what it holds"), "{told}");
+    assert!(listening.wait().unwrap().success());
+
+    let (_, statement) = MANUAL.split_once("--command='REVOKE ").unwrap();
+    cluster.admin("postgres", &format!("REVOKE {}", statement.split('\'').next().unwrap()));
+    let refused = stranger().wait_with_output().unwrap();
+    let why = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && why.contains("permission denied for database"), "{why}");
+    drop(store);
+    PostgresStore::connect(&dsn, PostgresOptions::default()).await.unwrap().probe().await.unwrap();
 }
 
 /// A certificate for 127.0.0.1 alone, its key, and the authority that signed it.
