@@ -82,8 +82,14 @@ fn a_collector_is_told_of_requests_and_of_nobody() {
     let read = find("GET /approve/{code}");
     let hex = |bytes: &[u8]| identree_core::text::hex(bytes);
     assert_eq!((hex(&read.trace_id), hex(&read.parent_span_id)), (trace.to_owned(), parent.to_owned()));
+    let seal = find("seal");
+    assert!(
+        seal.parent_span_id.is_empty() && seal.attributes.iter().any(|one| one.key == "identree.seal.events"),
+        "{seal:?}"
+    );
     let names: std::collections::BTreeSet<_> =
         spans.iter().flat_map(|span| &span.attributes).map(|one| &*one.key).collect();
     let known = ["http.request.method", "http.response.status_code", "http.route", "identree.request.id"];
-    assert_eq!(names, known.into(), "no attribute but these");
+    let sealing = ["identree.seal.events", "identree.seal.lag_ms"];
+    assert_eq!(names, known.into_iter().chain(sealing).collect(), "no attribute but these");
 }

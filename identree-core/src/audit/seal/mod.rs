@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tracing::Instrument as _;
 
 use self::edge::{Edge, SALT};
 use super::{Checkpoint, Origin};
@@ -213,14 +214,19 @@ impl Sealer {
         };
         let (waiting, more) = self.waiting().await?;
         let count = waiting.len();
-        let (edge, mut sealing) = self.append(edge, waiting).await?;
-        sealing.checkpoint = self.checkpoint(sealing.to, checkpoint).await?;
-        if let Some(signed) = &sealing.checkpoint {
-            checkpoint = Some((signed.size, signed.at));
-        }
-        if count > 0 || sealing.checkpoint.is_some() {
-            self.store.seal(&fence, sealing).await?;
-        }
+        let span = self.span(&waiting);
+        let sealed = async {
+            let (edge, mut sealing) = self.append(edge, waiting).await?;
+            sealing.checkpoint = self.checkpoint(sealing.to, checkpoint).await?;
+            if let Some(signed) = &sealing.checkpoint {
+                checkpoint = Some((signed.size, signed.at));
+            }
+            if count > 0 || sealing.checkpoint.is_some() {
+                self.store.seal(&fence, sealing).await?;
+            }
+            Ok::<_, StoreError>(edge)
+        };
+        let edge = sealed.instrument(span).await?;
         let size = edge.head().size;
         self.sealed.send_if_modified(|told| std::mem::replace(told, size) != size);
         if let Some(held) = &mut self.held {
@@ -231,6 +237,15 @@ impl Sealer {
             (count, false) => Step::Sealed(count),
             (count, true) => Step::More(count),
         })
+    }
+
+    /// For the collector: how many events are sealed together, and for how many milliseconds the oldest of them has waited.
+    fn span(&self, waiting: &[Unsealed]) -> tracing::Span {
+        let Some(oldest) = waiting.iter().map(|one| one.event.at).min() else { return tracing::Span::none() };
+        let lag_ms = u64::try_from(self.clock.now().since(oldest).as_millis()).unwrap_or(u64::MAX);
+        tracing::error_span!(
+            target: "identree_trace", parent: None, "seal", identree.seal.events = waiting.len() as u64, identree.seal.lag_ms = lag_ms,
+        )
     }
 
     /// Gets or keeps the lease, and takes the log out, if it is as we left it.
