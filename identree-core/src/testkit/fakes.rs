@@ -10,6 +10,7 @@ use crate::challenge::{CastVote, ChallengeRecord, Question, Summary, UserCode};
 use crate::id::{ChallengeId, ChallengeKind, EventId, HostName, Nonce, Target, UserName};
 use crate::policy::{Requirement, Revision};
 use crate::rng::{self, Entropy, SeededEntropy};
+use crate::store::{Batch, Change};
 use crate::time::Timestamp;
 
 /// When sample number 0 was opened: 2026-01-01T00:00:00Z, where [`crate::time::ManualClock`] starts too.
@@ -69,6 +70,13 @@ pub fn question_of(n: u64, requester: &str) -> Question {
 /// The question number `n` as it is stored when it was just opened.
 pub fn pending(n: u64) -> Arc<ChallengeRecord> {
     Arc::new(ChallengeRecord::pending(question(n)))
+}
+
+/// What opens question number `n`, with the event that tells of it.
+pub fn opening(n: u64) -> Batch {
+    let record = pending(n);
+    let event = event_about(n, EventKind::ChallengeCreated, &record);
+    Batch::of(Change::Open(record), event)
 }
 
 /// The same question, granted by one approval at `at`.

@@ -6,20 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use identree_core::audit::EventKind;
 use identree_core::rng::SeededEntropy;
 use identree_core::store::{
-    Batch, Challenges as _, Change, CopyError, LeaseName, Leases as _, OpenError, ReplicaId, SqliteStore, Store as _,
+    Challenges as _, CopyError, LeaseName, Leases as _, OpenError, ReplicaId, SqliteStore, Store as _,
 };
 use identree_core::testkit::sealing::PlainSealer;
 use identree_core::testkit::{fakes, journal};
 use tokio::task::JoinSet;
-
-fn opened(n: u64) -> Batch {
-    let record = fakes::pending(n);
-    let event = fakes::event_about(n, EventKind::ChallengeCreated, &record);
-    Batch::of(Change::Open(record), event)
-}
 
 /// The names in a directory.
 fn names(directory: &Path) -> Vec<String> {
@@ -43,7 +36,7 @@ async fn what_was_acknowledged_before_a_backup_is_in_it() {
         let (store, acknowledged) = (store.clone(), Arc::clone(&acknowledged));
         tasks.spawn(async move {
             for n in 0.. {
-                store.commit(opened(n * WRITERS + writer)).await.unwrap();
+                store.commit(fakes::opening(n * WRITERS + writer)).await.unwrap();
                 acknowledged[usize::try_from(writer).unwrap()].store(n + 1, Ordering::Release);
             }
         });
@@ -87,7 +80,7 @@ async fn what_was_acknowledged_before_a_backup_is_in_it() {
         assert_eq!(ids.len(), sealed.len() + waiting.len());
         let ids: Vec<_> = ids.into_iter().collect();
         assert_eq!(store.challenges_by_id(&ids).await.unwrap().len(), ids.len());
-        store.commit(opened(1_000_000)).await.unwrap();
+        store.commit(fakes::opening(1_000_000)).await.unwrap();
     }
     tasks.shutdown().await;
     let left: Vec<_> = names(directory.path()).into_iter().filter(|name| !name.starts_with("identree.db")).collect();
@@ -99,7 +92,7 @@ async fn nothing_is_overwritten_and_nothing_unfinished_is_taken_for_whole() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     let store = SqliteStore::open(at("identree.db")).await.unwrap();
-    store.commit(opened(1)).await.unwrap();
+    store.commit(fakes::opening(1)).await.unwrap();
     std::fs::write(at("taken"), "mine").unwrap();
     let answer = SqliteStore::back_up(&at("identree.db"), &at("taken")).await;
     assert!(matches!(&answer, Err(CopyError::Exists { path }) if *path == at("taken")), "{answer:?}");
@@ -144,7 +137,7 @@ async fn what_is_no_backup_of_ours_is_not_restored() {
 
     let store = SqliteStore::open(at("source")).await.unwrap();
     for n in 0..60 {
-        store.commit(opened(n)).await.unwrap();
+        store.commit(fakes::opening(n)).await.unwrap();
     }
     SqliteStore::back_up(&at("source"), &at("backup")).await.unwrap();
     let whole = std::fs::read(at("backup")).unwrap();

@@ -11,3 +11,4 @@ mod small;
 mod sqlite;
 mod store;
 mod upgrade;
+mod writers;

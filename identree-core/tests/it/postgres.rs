@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use identree_core::audit::EventKind;
 use identree_core::rng::SeededEntropy;
 use identree_core::store::{
     Batch, Challenges as _, Change, Collection, ConnectError, DocumentKey, Documents as _, Journal as _, LeaseName,
@@ -20,17 +19,12 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::cut::Way;
+use crate::writers;
 
 const HOSTS: Collection = Collection("hosts");
 
 async fn connect(dsn: &str) -> Result<PostgresStore, ConnectError> {
     PostgresStore::connect(dsn, PostgresOptions::default()).await
-}
-
-fn opened(n: u64) -> Batch {
-    let record = fakes::pending(n);
-    let event = fakes::event_about(n, EventKind::ChallengeCreated, &record);
-    Batch::of(Change::Open(record), event)
 }
 
 fn put(key: &str, expect: Option<u64>) -> Change {
@@ -113,7 +107,7 @@ async fn what_the_first_schema_holds_is_there_after_the_update() {
     let Some(cluster) = Cluster::shared() else { return };
     let dsn = cluster.schema();
     let store = connect(&dsn).await.unwrap();
-    store.commit(opened(1).and(put("web-1", None), None)).await.unwrap();
+    store.commit(fakes::opening(1).and(put("web-1", None), None)).await.unwrap();
     drop(store);
     // As the first step alone leaves it.
     cluster.sql(
@@ -132,19 +126,11 @@ async fn what_the_first_schema_holds_is_there_after_the_update() {
 async fn servers_that_start_together_make_one_schema_and_all_write_to_it() {
     let Some(cluster) = Cluster::shared() else { return };
     let dsn = cluster.schema();
-    let mut tasks = JoinSet::new();
-    for task in 0..4 {
+    writers::that_open(4, || {
         let dsn = dsn.clone();
-        tasks.spawn(async move {
-            let store = connect(&dsn).await.unwrap();
-            for n in 0..25 {
-                store.commit(opened(task * 25 + n)).await.unwrap();
-            }
-        });
-    }
-    while let Some(done) = tasks.join_next().await {
-        done.unwrap();
-    }
+        async move { connect(&dsn).await.unwrap() }
+    })
+    .await;
     let store = connect(&dsn).await.unwrap();
     assert_eq!(store.unsealed(Page::first(1000)).await.unwrap().items.len(), 100);
     let ids: Vec<_> = (0..100).map(|n| fakes::question(n).id).collect();
@@ -156,24 +142,10 @@ async fn commits_that_arrive_together_share_a_transaction_and_a_dropped_store_wr
     let Some(cluster) = Cluster::shared() else { return };
     let dsn = cluster.schema();
     let store = connect(&dsn).await.unwrap();
-    let mut tasks = JoinSet::new();
-    for n in 0..200 {
-        let store = store.clone();
-        tasks.spawn(async move { store.commit(opened(n)).await });
-    }
-    while let Some(done) = tasks.join_next().await {
-        done.unwrap().unwrap();
-    }
+    writers::at_once(store.clone(), 0..200).await;
     let transactions = store.transactions();
     assert!((1..=20).contains(&transactions), "{transactions} transactions for 200 commits");
-    for n in 200..220 {
-        let store = store.clone();
-        tasks.spawn(async move { store.commit(opened(n)).await });
-    }
-    drop(store);
-    while let Some(done) = tasks.join_next().await {
-        done.unwrap().unwrap();
-    }
+    writers::at_once(store, 200..220).await;
     assert_eq!(connect(&dsn).await.unwrap().unsealed(Page::first(1000)).await.unwrap().items.len(), 220);
 }
 
@@ -183,7 +155,7 @@ async fn of_two_servers_that_decide_the_same_one_wins_whatever_the_order() {
     let dsn = cluster.schema();
     let stores = [connect(&dsn).await.unwrap(), connect(&dsn).await.unwrap()];
     for n in 0..20 {
-        stores[0].commit(opened(n)).await.unwrap();
+        stores[0].commit(fakes::opening(n)).await.unwrap();
     }
     let mut tasks = JoinSet::new();
     for n in 0..20_u64 {
@@ -232,15 +204,15 @@ async fn a_server_is_told_of_what_others_commit_and_not_of_its_own() {
     let names: Vec<_> = (0..300).map(|n| format!("host-{n}.example.org/ü")).collect();
     let quiet = DocumentKey::new(Collection("heartbeats"), "web-1");
     let quiet = Change::Document { key: quiet, expect: None, put: Some(Put { bytes: vec![1], expires_at: None }) };
-    let batch = names.iter().fold(opened(1), |batch, name| batch.and(put(name, None), None)).and(quiet, None);
+    let batch = names.iter().fold(fakes::opening(1), |batch, name| batch.and(put(name, None), None)).and(quiet, None);
     one.commit(batch).await.unwrap();
     let document = |name: &String| Nudge::Document { collection: "hosts".into(), key: name.as_str().into() };
     let question = |n| Nudge::Question(fakes::question(n).id);
     let expected: Vec<_> = names.iter().map(document).chain([question(1)]).collect();
     hears(&mut others, &expected).await;
     // What it is told of next is another's: of its own it was told nothing, and nobody of a conflict.
-    assert!(matches!(other.commit(opened(1)).await, Err(StoreError::Conflict)));
-    other.commit(opened(2)).await.unwrap();
+    assert!(matches!(other.commit(fakes::opening(1)).await, Err(StoreError::Conflict)));
+    other.commit(fakes::opening(2)).await.unwrap();
     hears(&mut ones, &[question(2)]).await;
     assert!(strangers.try_recv().is_err(), "another schema is another world");
 }
@@ -256,7 +228,7 @@ async fn a_lost_connection_is_told_as_missed() {
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'listener-to-be-lost'";
     assert_ne!(cluster.admin("postgres", lost), "0");
     missed(&mut nudges).await;
-    one.commit(opened(1)).await.unwrap();
+    one.commit(fakes::opening(1)).await.unwrap();
     hears(&mut nudges, &[Nudge::Question(fakes::question(1).id)]).await;
 }
 
@@ -266,7 +238,7 @@ async fn what_cannot_be_taken_harms_nobody_else() {
     let dsn = cluster.schema();
     let store = connect(&dsn).await.unwrap();
     let poison = Batch::unrecorded(vec![put("a\0b", None)]);
-    let (fine, refused) = tokio::join!(store.commit(opened(1)), store.commit(poison));
+    let (fine, refused) = tokio::join!(store.commit(fakes::opening(1)), store.commit(poison));
     assert!(fine.is_ok() && matches!(refused, Err(StoreError::Unavailable(_))), "{fine:?} {refused:?}");
     cluster.sql(&dsn, "UPDATE challenges SET record = '{}'");
     let answer = store.challenge(fakes::question(1).id).await;
@@ -278,7 +250,7 @@ async fn a_row_that_somebody_holds_holds_up_only_who_wants_it() {
     let Some(cluster) = Cluster::shared() else { return };
     let dsn = cluster.schema();
     let store = connect(&dsn).await.unwrap();
-    store.commit(opened(0)).await.unwrap();
+    store.commit(fakes::opening(0)).await.unwrap();
     // As a server that was cut off in the middle of a transaction.
     let mut holder = PgConnection::connect(&dsn).await.unwrap();
     let mut held = holder.begin().await.unwrap();
@@ -287,7 +259,7 @@ async fn a_row_that_somebody_holds_holds_up_only_who_wants_it() {
     let mut tasks = JoinSet::new();
     for n in 0..40 {
         let (store, vote) = (store.clone(), vote.clone());
-        tasks.spawn(async move { (n, store.commit(if n == 20 { vote } else { opened(n + 1) }).await) });
+        tasks.spawn(async move { (n, store.commit(if n == 20 { vote } else { fakes::opening(n + 1) }).await) });
     }
     while let Some(done) = tasks.join_next().await {
         let (n, answer) = done.unwrap();
@@ -314,7 +286,7 @@ async fn over_restarts_of_the_database_nothing_acknowledged_is_lost_and_nothing_
             let (mut acknowledged, mut refused) = (Vec::new(), 0_u32);
             while !*stopped.borrow() {
                 let n = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                match store.commit(opened(n)).await {
+                match store.commit(fakes::opening(n)).await {
                     Ok(()) => acknowledged.push(n),
                     Err(StoreError::Unavailable(_)) => refused += 1,
                     Err(other) => panic!("{n}: {other:?}"),
@@ -363,7 +335,7 @@ async fn a_database_that_does_not_answer_is_unavailable_soon_and_comes_back_by_i
     let way = Way::to(cluster.port()).await;
     let through = dsn.replace(&format!(":{}/", cluster.port()), &format!(":{}/", way.port));
     let (store, other) = (connect(&through).await.unwrap(), connect(&dsn).await.unwrap());
-    store.commit(opened(1)).await.unwrap();
+    store.commit(fakes::opening(1)).await.unwrap();
     let mut nudges = store.nudges().unwrap();
     let soon = Duration::from_secs(9);
     let (lease, holder) = (LeaseName::SEAL, ReplicaId::random(&SeededEntropy::new(1)));
@@ -379,7 +351,7 @@ async fn a_database_that_does_not_answer_is_unavailable_soon_and_comes_back_by_i
     });
     let reads: Vec<_> = reads.collect();
     let (commit, probe, held, page, clock) = tokio::join!(
-        timeout(soon, store.commit(opened(2))),
+        timeout(soon, store.commit(fakes::opening(2))),
         timeout(soon, store.probe()),
         timeout(soon, store.hold(&lease, &holder, soon)),
         timeout(soon, store.documents(HOSTS, START, Page::first(10))),
@@ -395,7 +367,7 @@ async fn a_database_that_does_not_answer_is_unavailable_soon_and_comes_back_by_i
     }
     let connecting = timeout(soon, connect(&through)).await.expect("connecting does not hang");
     assert!(matches!(connecting, Err(ConnectError::Unavailable { .. })), "{connecting:?}");
-    other.commit(opened(3)).await.expect("others are not held up");
+    other.commit(fakes::opening(3)).await.expect("others are not held up");
 
     way.mend();
     let back = async {
@@ -403,7 +375,7 @@ async fn a_database_that_does_not_answer_is_unavailable_soon_and_comes_back_by_i
         missed(&mut nudges).await;
     };
     timeout(soon, back).await.expect("it comes back by itself");
-    other.commit(opened(4)).await.unwrap();
+    other.commit(fakes::opening(4)).await.unwrap();
     let told = Nudge::Question(fakes::question(4).id);
     while nudges.recv().await.unwrap() != told {}
     // What was not acknowledged may have been written, as a whole.
@@ -419,8 +391,8 @@ async fn a_copy_of_pg_dump_goes_on_where_the_database_stood() {
     cluster.admin("postgres", "CREATE DATABASE restored OWNER identree");
     let [from, to] = ["dumped", "restored"].map(|database| cluster.address(database));
     let store = connect(&from).await.unwrap();
-    store.commit(opened(1)).await.unwrap();
-    store.commit(opened(2).and(put("web-1", None), None)).await.unwrap();
+    store.commit(fakes::opening(1)).await.unwrap();
+    store.commit(fakes::opening(2).and(put("web-1", None), None)).await.unwrap();
     let unsealed = store.unsealed(Page::first(10)).await.unwrap().items;
     // As docs/operations.md says.
     for (program, arguments) in [
@@ -433,7 +405,7 @@ async fn a_copy_of_pg_dump_goes_on_where_the_database_stood() {
     let copy = connect(&to).await.unwrap();
     assert_eq!(copy.unsealed(Page::first(10)).await.unwrap().items, unsealed);
     assert_eq!(copy.challenge(fakes::question(2).id).await.unwrap().unwrap(), fakes::pending(2));
-    copy.commit(opened(3).and(put("web-2", None), None)).await.unwrap();
+    copy.commit(fakes::opening(3).and(put("web-2", None), None)).await.unwrap();
     copy.commit(Batch::unrecorded(vec![put("web-1", Some(1))])).await.unwrap();
     let later = copy.unsealed(Page::first(10)).await.unwrap().items;
     assert!(later.len() == 3 && later[2].place > later[1].place, "{later:?}");

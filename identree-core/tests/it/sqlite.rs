@@ -4,18 +4,12 @@ use std::io::{Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use identree_core::audit::EventKind;
-use identree_core::store::{Batch, Challenges as _, Change, Journal as _, OpenError, Page, SqliteStore, Store as _};
+use identree_core::store::{Challenges as _, Journal as _, OpenError, Page, SqliteStore, Store as _};
 use identree_core::testkit::fakes;
 use sea_orm::sqlx::sqlite::SqliteConnectOptions;
 use sea_orm::sqlx::{self, ConnectOptions as _, Connection as _};
-use tokio::task::JoinSet;
 
-fn opened(n: u64) -> Batch {
-    let record = fakes::pending(n);
-    let event = fakes::event_about(n, EventKind::ChallengeCreated, &record);
-    Batch::of(Change::Open(record), event)
-}
+use crate::writers;
 
 /// Runs statements as another program would.
 pub(super) async fn sql(path: &Path, statements: &'static str) {
@@ -38,7 +32,7 @@ async fn refused(path: &Path) -> OpenError {
 async fn only_the_owner_can_read_the_files() {
     let directory = tempfile::tempdir().unwrap();
     let store = SqliteStore::open_in(directory.path()).await.unwrap();
-    store.commit(opened(1)).await.unwrap();
+    store.commit(fakes::opening(1)).await.unwrap();
     let files: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(Result::unwrap).collect();
     assert!(files.len() >= 2, "the file and its log");
     for file in files {
@@ -50,7 +44,7 @@ async fn only_the_owner_can_read_the_files() {
 async fn everything_is_there_after_reopening() {
     let directory = tempfile::tempdir().unwrap();
     let store = SqliteStore::open_in(directory.path()).await.unwrap();
-    store.commit(opened(1)).await.unwrap();
+    store.commit(fakes::opening(1)).await.unwrap();
     drop(store);
     let store = SqliteStore::open_in(directory.path()).await.unwrap();
     assert_eq!(store.challenge(fakes::question(1).id).await.unwrap().unwrap(), fakes::pending(1));
@@ -107,7 +101,7 @@ async fn a_damaged_file_is_refused() {
     let path = directory.path().join("damaged");
     let store = SqliteStore::open(&path).await.unwrap();
     for n in 0..50 {
-        store.commit(opened(n)).await.unwrap();
+        store.commit(fakes::opening(n)).await.unwrap();
     }
     drop(store);
     sql(&path, "PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = DELETE").await;
@@ -124,7 +118,7 @@ async fn a_truncated_file_is_refused_and_not_begun_anew() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("short");
     let store = SqliteStore::open(&path).await.unwrap();
-    store.commit(opened(1)).await.unwrap();
+    store.commit(fakes::opening(1)).await.unwrap();
     drop(store);
     sql(&path, "PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = DELETE").await;
     let whole = std::fs::read(&path).unwrap();
@@ -139,19 +133,11 @@ async fn a_truncated_file_is_refused_and_not_begun_anew() {
 async fn several_may_open_a_new_file_at_once_and_all_write_to_it() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("shared");
-    let mut tasks = JoinSet::new();
-    for task in 0..8 {
+    writers::that_open(8, || {
         let path = path.clone();
-        tasks.spawn(async move {
-            let store = SqliteStore::open(path).await.unwrap();
-            for n in 0..25 {
-                store.commit(opened(task * 25 + n)).await.unwrap();
-            }
-        });
-    }
-    while let Some(done) = tasks.join_next().await {
-        done.unwrap();
-    }
+        async move { SqliteStore::open(path).await.unwrap() }
+    })
+    .await;
     let store = SqliteStore::open(path).await.unwrap();
     assert_eq!(store.unsealed(Page::first(1000)).await.unwrap().items.len(), 200);
     for n in 0..200 {
@@ -163,14 +149,7 @@ async fn several_may_open_a_new_file_at_once_and_all_write_to_it() {
 async fn commits_that_arrive_together_share_a_transaction() {
     let directory = tempfile::tempdir().unwrap();
     let store = SqliteStore::open_in(directory.path()).await.unwrap();
-    let mut tasks = JoinSet::new();
-    for n in 0..200 {
-        let store = store.clone();
-        tasks.spawn(async move { store.commit(opened(n)).await });
-    }
-    while let Some(done) = tasks.join_next().await {
-        done.unwrap().unwrap();
-    }
+    writers::at_once(store.clone(), 0..200).await;
     let transactions = store.transactions();
     assert!((1..=20).contains(&transactions), "{transactions} transactions for 200 commits");
     assert_eq!(store.unsealed(Page::first(1000)).await.unwrap().items.len(), 200);
@@ -180,15 +159,7 @@ async fn commits_that_arrive_together_share_a_transaction() {
 async fn a_store_that_is_dropped_still_writes_what_was_queued() {
     let directory = tempfile::tempdir().unwrap();
     let store = SqliteStore::open_in(directory.path()).await.unwrap();
-    let mut tasks = JoinSet::new();
-    for n in 0..20 {
-        let store = store.clone();
-        tasks.spawn(async move { store.commit(opened(n)).await });
-    }
-    drop(store);
-    while let Some(done) = tasks.join_next().await {
-        done.unwrap().unwrap();
-    }
+    writers::at_once(store, 0..20).await;
     let store = SqliteStore::open_in(directory.path()).await.unwrap();
     assert_eq!(store.unsealed(Page::first(1000)).await.unwrap().items.len(), 20);
 }
@@ -199,7 +170,7 @@ async fn a_row_that_cannot_be_read_is_corrupt_and_not_missing() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("odd");
     let store = SqliteStore::open(&path).await.unwrap();
-    store.commit(opened(1)).await.unwrap();
+    store.commit(fakes::opening(1)).await.unwrap();
     sql(&path, "UPDATE challenges SET record = '{}'").await;
     let answer = store.challenge(fakes::question(1).id).await;
     assert!(matches!(answer, Err(StoreError::Corrupt { table: "challenges", .. })), "{answer:?}");
