@@ -219,6 +219,8 @@ pub mod retry;
 pub mod rng;
 #[cfg(feature = "engine")]
 pub mod store;
+#[cfg(feature = "engine")]
+pub mod syntax;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::rule::RuleError;
+use crate::syntax::{self, Mistake, is_json, object_lines, position};
 use crate::text::visible;
 
 /// One rule as it is written. Every name is accepted in both formats; an unknown one is an error.
@@ -131,14 +132,9 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// By the ending of the name, else by the first character: a TOML document cannot begin with a brace.
+    /// By name and first character.
     pub(super) fn guess(path: &Path, text: &str) -> Self {
-        match path.extension().and_then(|ending| ending.to_str()) {
-            Some(ending) if ending.eq_ignore_ascii_case("json") => Self::Json,
-            Some(ending) if ending.eq_ignore_ascii_case("toml") => Self::Toml,
-            _ if text.trim_start().starts_with('{') => Self::Json,
-            _ => Self::Toml,
-        }
+        if is_json(path, text) { Self::Json } else { Self::Toml }
     }
 }
 
@@ -151,12 +147,11 @@ pub(super) fn read(text: &str, format: Format, file: Option<&str>) -> Result<Vec
     if text.len() > MAX_BYTES {
         return Err(PolicyFileError::TooLarge { place: place(None, None), max: MAX_BYTES });
     }
+    let syntax = |line, column, message| PolicyFileError::Syntax { place: place(line, column), message };
+    let mistaken = |Mistake { line, column, message }| syntax(line, column, message);
     match format {
         Format::Toml => {
-            let parsed: FileText<toml::Spanned<RuleText>> = toml::from_str(text).map_err(|error| {
-                let at = error.span().map(|span| position(text, span.start)).unzip();
-                PolicyFileError::Syntax { place: place(at.0, at.1), message: one_line(error.message()) }
-            })?;
+            let parsed: FileText<toml::Spanned<RuleText>> = syntax::toml(text).map_err(mistaken)?;
             let placed = parsed.policies.into_iter().map(|rule| {
                 let (line, _) = position(text, rule.span().start);
                 (place(Some(line), None), rule.into_inner())
@@ -164,13 +159,12 @@ pub(super) fn read(text: &str, format: Format, file: Option<&str>) -> Result<Vec
             Ok(placed.collect())
         }
         Format::Json => {
-            let syntax = |line, column, message| PolicyFileError::Syntax { place: place(line, column), message };
             if !text.trim_start().starts_with('{') {
                 return Err(syntax(Some(1), None, "the file must be an object, {\"policies\": [ … ]}".into()));
             }
-            let parsed: FileText<RuleText> = serde_json::from_str(text)
-                .map_err(|error| syntax(Some(error.line()), Some(error.column()), without_place(&error)))?;
-            let lines = rule_lines(text);
+            let parsed: FileText<RuleText> = syntax::json(text).map_err(mistaken)?;
+            // Those inside the one array.
+            let lines = object_lines(text, 2);
             // serde would take an array of values in the order of the fields for a rule.
             if lines.len() != parsed.policies.len() {
                 return Err(syntax(None, None, "every policy must be an object with names, {\"name\": … }".into()));
@@ -178,45 +172,4 @@ pub(super) fn read(text: &str, format: Format, file: Option<&str>) -> Result<Vec
             Ok(lines.into_iter().zip(parsed.policies).map(|(line, rule)| (place(Some(line), None), rule)).collect())
         }
     }
-}
-
-/// Line and column of a byte of the text, both from 1.
-fn position(text: &str, byte: usize) -> (usize, usize) {
-    let before = text.get(..byte).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
-}
-
-/// The lines on which the objects inside the one array of a valid policy file begin.
-fn rule_lines(json: &str) -> Vec<usize> {
-    let (mut line, mut depth, mut in_text, mut escaped) = (1, 0_usize, false, false);
-    let mut lines = Vec::new();
-    for byte in json.bytes() {
-        match byte {
-            b'\n' => line += 1,
-            _ if escaped => escaped = false,
-            b'\\' if in_text => escaped = true,
-            b'"' => in_text = !in_text,
-            _ if in_text => {}
-            b'{' | b'[' => {
-                if byte == b'{' && depth == 2 {
-                    lines.push(line);
-                }
-                depth += 1;
-            }
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    lines
-}
-
-/// `serde_json` appends the place to its message; we show it in front.
-fn without_place(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    one_line(text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message))
-}
-
-fn one_line(message: &str) -> String {
-    visible(&message.lines().collect::<Vec<_>>().join("; ")).into_owned()
 }

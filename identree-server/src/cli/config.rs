@@ -6,15 +6,14 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use identree_core::diff::between;
 use identree_core::id::UserName;
+use identree_core::syntax::is_json;
 use identree_core::text::visible;
 
 use super::Done;
 use crate::config::{self, HostSettings};
 use crate::hosts::file::HostsFile;
 use crate::hosts::{HostsImport, Others};
-use crate::versioned::{
-    Author, Change, Changed, Name, Take as _, Version, VersionError, Versions, comparable, is_json,
-};
+use crate::versioned::{Author, Change, Changed, Name, Take as _, Version, VersionError, Versions, comparable};
 use crate::{boot, hosts::Hosts};
 
 /// The largest file that is read, in bytes.

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use identree_core::policy::Place;
+use identree_core::syntax::is_json;
 use identree_core::text::visible;
 use identree_core::wire::settings::{ClientSettings, PasswordType};
 use serde::Deserialize;
@@ -57,7 +58,7 @@ impl ClientFile {
     /// [`ClientFileError`] with file and line, or file and key.
     pub fn parse(path: &Path, text: &str) -> Result<ClientSettings, ClientFileError> {
         let FileText { client_defaults: table } =
-            if text::is_json(path, text) { text::json(path, text)? } else { text::toml(path, text)? };
+            if is_json(path, text) { text::json(path, text)? } else { text::toml(path, text)? };
         let wrong = |key, message| ClientFileError::Value { place: text::at(path, None), key, message };
         let time = |key, value: Option<String>, most: u64| {
             let range = Duration::from_secs(1)..=Duration::from_secs(most);

@@ -30,7 +30,7 @@ pub use self::live::{InForce, Live, ReadText};
 pub use self::name::{ContentError, Name};
 pub use self::policies::LivePolicies;
 pub use self::text::SyntaxError;
-pub(crate) use self::text::{at, is_json, json};
+pub(crate) use self::text::{at, json};
 use crate::parts::Parts;
 
 /// What is in force: one small document for each name. Its revision is the version's number.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use identree_core::policy::Place;
+use identree_core::syntax::object_lines;
 use identree_core::text::visible;
 use serde::{Deserialize, Serialize};
 
@@ -90,7 +91,7 @@ impl SudoRules {
         if rules.len() > MOST {
             return Err(SudoRulesError::TooMany { place: text::at(path, None), found: rules.len() });
         }
-        let lines = text::object_lines(text, 1);
+        let lines = object_lines(text, 1);
         // serde would take an array of values in the order of the fields for a rule.
         if lines.len() != rules.len() {
             let message = "every rule must be an object with names, {\"group\": … }".to_owned();
