@@ -207,6 +207,8 @@ pub mod egress;
 pub mod engine;
 #[cfg(feature = "engine")]
 pub mod escrow;
+#[cfg(feature = "engine")]
+mod foreign;
 #[cfg(feature = "tower")]
 pub mod gate;
 #[cfg(feature = "engine")]

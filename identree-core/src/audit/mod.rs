@@ -53,6 +53,7 @@ pub(crate) mod seal;
 pub mod search;
 mod sink;
 mod statement;
+mod stop;
 pub mod tree;
 pub mod verify;
 

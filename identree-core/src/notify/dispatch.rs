@@ -1,10 +1,8 @@
 //! From commits to deliveries. Each waiting question has one lane per channel: a task that follows the question's own place
 //! in the live table, so that a commit does nothing but wake it.
 
-use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
@@ -15,6 +13,7 @@ use super::{ChannelName, DeliveryRef, Notice, Notifier, NotifyError, Routes, Sta
 use crate::audit::{AuditEvent, EventKind};
 use crate::challenge::ChallengeRecord;
 use crate::directory::Directory;
+use crate::foreign::caught;
 use crate::id::{ChallengeId, EventId, GroupName};
 use crate::retry::{Backoff, Retry};
 use crate::rng::{self, Entropy};
@@ -240,7 +239,9 @@ impl<S: Future<Output = ()> + Send> Lane<S> {
     ) -> Result<Result<Option<DeliveryRef>, NotifyError>, Stop> {
         let clock = Arc::clone(&self.dispatch.clock);
         let channel = Arc::clone(&self.channel);
-        let mut delivery = pin!(caught(channel.notifier.deliver(notice, prior.as_ref())));
+        let mut delivery = pin!(caught(channel.notifier.deliver(notice, prior.as_ref()), || {
+            NotifyError::never("the channel panicked")
+        }));
         let late = clock.sleep_until(clock.now() + DEADLINE);
         tokio::select! {
             biased;
@@ -321,16 +322,4 @@ const fn stage(notice: &Notice) -> &'static str {
         Stage::Updated => "updated",
         Stage::Settled { .. } => "settled",
     }
-}
-
-/// A panic of a channel is its failure, not ours.
-async fn caught(
-    delivery: impl Future<Output = Result<Option<DeliveryRef>, NotifyError>>,
-) -> Result<Option<DeliveryRef>, NotifyError> {
-    let mut delivery = pin!(delivery);
-    std::future::poll_fn(|context| {
-        std::panic::catch_unwind(AssertUnwindSafe(|| delivery.as_mut().poll(context)))
-            .unwrap_or_else(|_| Poll::Ready(Err(NotifyError::never("the channel panicked"))))
-    })
-    .await
 }

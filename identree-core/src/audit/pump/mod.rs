@@ -4,17 +4,17 @@ mod reader;
 #[cfg(test)]
 mod tests;
 
-use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 pub(super) use self::reader::{ReadError, Reader};
+use super::stop::{Stopping, until_stopped};
 use super::{AuditSink, EventSeq, SealedEvent, SinkError, SinkName};
+use crate::foreign::caught;
 use crate::retry::{Backoff, Retry};
 use crate::rng::{self, Entropy};
 use crate::store::{Fence, LeaseName, ReaderName, ReplicaId, Store, StoreError};
@@ -38,8 +38,6 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const AGAIN: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 /// Between tries of a sink that is parked.
 const PARKED: Duration = Duration::from_secs(300);
-/// How long a write under way may still take when the engine stops.
-const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// What became of the events for one sink, counted by the server that asks.
 #[derive(Debug, Default)]
@@ -123,22 +121,11 @@ struct Held {
     renew_at: Timestamp,
 }
 
-type Stopping = watch::Receiver<bool>;
-
 impl Pump {
     /// Ships until the stop. A write under way may end; then the lease is given back.
     pub(crate) async fn run(mut self, stopped: impl Future<Output = ()> + Send) {
-        let stopping = watch::Sender::new(false);
         let clock = Arc::clone(&self.clock);
-        let grace = async {
-            stopped.await;
-            stopping.send_replace(true);
-            clock.sleep_until(clock.now() + STOP_GRACE).await;
-        };
-        tokio::select! {
-            () = self.follow(stopping.subscribe()) => {}
-            () = grace => {}
-        }
+        until_stopped(&*clock, stopped, |stopping| self.follow(stopping)).await;
     }
 
     async fn follow(&mut self, mut stopping: Stopping) {
@@ -233,7 +220,7 @@ impl Pump {
 
     /// One write, with its deadline; the lease is kept meanwhile.
     async fn write(&self, held: &mut Held, batch: &[SealedEvent]) -> Result<Result<EventSeq, SinkError>, End> {
-        let mut write = pin!(caught(self.sink.write(batch)));
+        let mut write = pin!(caught(self.sink.write(batch), || SinkError::never("it panicked")));
         let deadline = self.clock.now() + DEADLINE;
         loop {
             let next = held.renew_at.min(deadline);
@@ -332,14 +319,4 @@ impl Pump {
             tracing::error!(sink = %self.sink.name(), missing, "events were removed from the log before the audit sink had them; it goes on with the next");
         }
     }
-}
-
-/// A panic of a sink is its failure, not ours.
-async fn caught(write: impl Future<Output = Result<EventSeq, SinkError>>) -> Result<EventSeq, SinkError> {
-    let mut write = pin!(write);
-    std::future::poll_fn(|context| {
-        std::panic::catch_unwind(AssertUnwindSafe(|| write.as_mut().poll(context)))
-            .unwrap_or_else(|_| Poll::Ready(Err(SinkError::never("it panicked"))))
-    })
-    .await
 }

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tracing::Instrument as _;
 
 use self::edge::{Edge, SALT};
+use super::stop::{Stopping, until_stopped};
 use super::{Checkpoint, Origin};
 use crate::grant::{SignError, Signer};
 use crate::retry::Backoff;
@@ -46,8 +47,6 @@ const SIGNATURE: Duration = Duration::from_secs(2);
 const SIGN_AGAIN: Backoff = Backoff::new(Duration::from_secs(10), Duration::from_secs(300));
 /// Between tries after the store has failed.
 const STORE_AGAIN: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
-/// How long the stop waits for what is left to be sealed.
-const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// How a log is sealed.
 #[derive(Clone)]
@@ -131,20 +130,13 @@ impl Sealer {
 
     /// Seals until the stop; then what is left, and gives the lease back.
     pub(crate) async fn run(mut self, stopped: impl Future<Output = ()> + Send) {
-        let stopping = watch::Sender::new(false);
         let clock = Arc::clone(&self.clock);
-        let grace = async {
-            stopped.await;
-            stopping.send_replace(true);
-            clock.sleep_until(clock.now() + STOP_GRACE).await;
-        };
-        tokio::select! {
-            () = self.follow(stopping.subscribe()) => {}
-            () = grace => tracing::warn!("the journal could not be sealed in time for the stop; the rest stays in it"),
+        if !until_stopped(&*clock, stopped, |stopping| self.follow(stopping)).await {
+            tracing::warn!("the journal could not be sealed in time for the stop; the rest stays in it");
         }
     }
 
-    async fn follow(&mut self, mut stopping: watch::Receiver<bool>) {
+    async fn follow(&mut self, mut stopping: Stopping) {
         let mut failures = 0;
         loop {
             let last = *stopping.borrow();
