@@ -163,15 +163,23 @@ fn a_database_that_cannot_be_used_is_told_without_its_password() {
     cluster.sql(&foreign, "CREATE TABLE recipes (name text)");
     let wrong = foreign.replace("identree:", "identree:wrong-");
     let nowhere = format!("postgres://identree:{}@127.0.0.1:9/identree", "hunter22".repeat(4));
+    let unknown = nowhere.replace("127.0.0.1:9", "nobody.invalid:5432");
+    // Connections are taken, and nobody ever says anything.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = nowhere.replace("127.0.0.1:9", &listener.local_addr().unwrap().to_string());
+    let refused = "the database identree at 127.0.0.1:9 cannot be used now: error communicating with database: Connection refused";
     for (dsn, says) in [
         (&foreign, "belongs to another program (it holds recipes)"),
         (&wrong, "password authentication failed"),
-        (&nowhere, "the database identree at 127.0.0.1:9 cannot be used now"),
+        (&nowhere, refused),
+        (&unknown, "the database identree at nobody.invalid:5432 cannot be used now: "),
+        (&silent, "it says nothing"),
     ] {
         let output = over(dsn, dir.path()).arg("serve").output().unwrap();
         identree_evidence::output("serve", &output);
         let text = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && text.contains(says), "{says}\n{text}");
+        assert!(!text.contains("pool timed out"), "{text}");
         let password = dsn.split([':', '@']).nth(2).unwrap();
         assert!(!text.contains(password), "the password is told:\n{text}");
     }

@@ -49,7 +49,11 @@ fn unavailable<E: Into<Box<dyn std::error::Error + Send + Sync>>>(address: &Addr
 async fn migrated(address: &Address, pool: &PgPool) -> Result<String, ConnectError> {
     let failed = unavailable(address);
     let database = DatabaseConnection::from(pool.clone());
-    let mut connection = pool.acquire().await.map_err(&failed)?;
+    let mut connection = match pool.acquire().await {
+        Ok(connection) => connection,
+        Err(sqlx::Error::PoolTimedOut) => return Err(why_not(address).await),
+        Err(error) => return Err(failed(error)),
+    };
     let schema = schema(address, &mut connection).await?;
     // Held by the session: of servers that start together one migrates, the others wait for it.
     let lock = "SELECT pg_advisory_lock($1, hashtext(current_schema()))";
@@ -68,6 +72,19 @@ async fn migrated(address: &Address, pool: &PgPool) -> Result<String, ConnectErr
         })?;
     }
     Ok(schema)
+}
+
+/// What a pool that had no connection in time does not tell: what becomes of one more try.
+async fn why_not(address: &Address) -> ConnectError {
+    let silent = "it says nothing: is it down, or does something on the way drop what is sent?";
+    match timeout(WELL, PgConnection::connect_with(&address.options)).await {
+        Ok(Err(error)) => unavailable(address)(error),
+        Ok(Ok(connection)) => {
+            let _ = timeout(WELL, connection.close()).await; // it is not needed any more
+            unavailable(address)("it answers again, and did not for five seconds: start once more")
+        }
+        Err(_) => unavailable(address)(silent),
+    }
 }
 
 /// The schema that our tables are in, or come to.
