@@ -14,6 +14,8 @@ use super::table::{self, Kind, TABLE, TOML_FILE};
 const CONF_FILE: &str = "/etc/identree/identree.conf";
 /// What programs written in Rust go by.
 const RUST_LOG: &str = "RUST_LOG";
+/// Where a value stands that no file gives.
+const ENVIRONMENT: &str = "the environment";
 const DEFAULT_TOML_FILE: &str = "/etc/identree/config.toml";
 
 /// What was found: the value of each set name, with where it stands.
@@ -64,6 +66,11 @@ impl Found {
         self.values.get(name).map(|(value, place)| (value.as_str(), place.as_str()))
     }
 
+    /// Names that are set in the environment of the process itself.
+    pub fn from_environment(&self) -> impl Iterator<Item = &str> {
+        self.values.iter().filter(|(_, (_, place))| place == ENVIRONMENT).map(|(name, _)| name.as_str())
+    }
+
     /// Names that are set and have no effect yet.
     pub fn without_effect(&self) -> impl Iterator<Item = &'static str> {
         TABLE
@@ -110,7 +117,7 @@ impl Found {
                 continue;
             }
             match known(name) {
-                Some(name) => self.set(&name, value, "the environment"),
+                Some(name) => self.set(&name, value, ENVIRONMENT),
                 None => self.warnings.push(unknown(name)),
             }
         }

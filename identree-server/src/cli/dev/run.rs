@@ -24,7 +24,9 @@ const TAKEN_BACK_WITHIN: Duration = Duration::from_secs(5);
 
 /// `identree dev`. Only what went wrong is logged, unless `IDENTREE_LOG_LEVEL` says otherwise: the terminal is for the story.
 pub(crate) async fn run(args: &DevArgs) -> super::super::Done {
-    log::start(&config::read(), "error")?;
+    let found = config::read();
+    log::start(&found, "error")?;
+    say(&show::not_looked_at(found.from_environment()));
     Ok(dev(args).await?)
 }
 

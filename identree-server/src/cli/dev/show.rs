@@ -37,6 +37,18 @@ pub(super) fn banner(running: &Running) -> String {
     )
 }
 
+/// What the environment says to a server and not to this one, which has settings of its own; nothing if that is nothing.
+pub(super) fn not_looked_at<'a>(set: impl Iterator<Item = &'a str>) -> String {
+    let ours =
+        |name: &&str| name.starts_with("IDENTREE_") && !["IDENTREE_LOG_LEVEL", "IDENTREE_LOG_FORMAT"].contains(name);
+    let names: Vec<_> = set.filter(ours).collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    let names = names.join(", ");
+    format!("identree dev has settings of its own; set in the environment and not looked at here: {names}\n")
+}
+
 /// Before the question.
 pub(super) const AS_A_USER_SEES_IT: &str = "\nNow a `sudo whoami`, as a user sees it:\n";
 
@@ -59,3 +71,16 @@ pub(super) fn after(ended: &Ended) -> String {
 pub(super) const AGAIN: &str = "Press Enter to ask again, Ctrl-C to end.";
 /// When nobody can.
 pub(super) const CTRL_C: &str = "Ctrl-C ends it.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_looked_at_is_named() {
+        let names = ["IDENTREE_AUDIT_LOG", "IDENTREE_LOG_LEVEL", "OTEL_SERVICE_NAME"];
+        let said = not_looked_at(names.into_iter());
+        assert!(said.ends_with("not looked at here: IDENTREE_AUDIT_LOG\n"), "{said}");
+        assert_eq!(not_looked_at(names[1..].iter().copied()), "");
+    }
+}
