@@ -54,7 +54,8 @@ impl Desk<'_> {
         let mut command = over(self.dsn, self.data);
         let command = command.args(["audit", "tail", "--follow"]).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let printed = identree_evidence::tee("audit", child.stdout.take().unwrap());
+        let mut lines = BufReader::new(printed).lines().map(Result::unwrap);
         assert!(lines.by_ref().any(|line| line.contains(text)), "it ended before it told of {text}");
         (child, lines)
     }

@@ -1,5 +1,7 @@
-//! Servers are killed one after the other, while a host waits longer than a request rests and pages are open.
+//! Servers are killed one after the other, while a host waits longer than a request rests and pages are open; and a machine says nothing.
 
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use identree_core::time::{Clock as _, SystemClock};
@@ -52,6 +54,36 @@ pub(crate) fn waits_and_streams_outlive_each_server(kind: Kind) {
     ann.approve(&page);
     let verdict = asking.verdict();
     assert!(matches!(verdict, Verdict::Granted(_)), "{verdict:?}");
+}
+
+pub(crate) fn a_machine_that_is_silent_costs_no_answer(kind: Kind) {
+    let Some(mut site) = Site::of_several(kind) else { return };
+    let ann = site.browser(20);
+    ann.sign_in("ann");
+    let gone = site.servers[0].listen.clone();
+    site.end(0, Signal::KILL);
+    let _silent = silent(&gone);
+    for _ in 0..2 * SEVERAL.len() {
+        let answer = ann.get(&format!("{}/", site.origin));
+        assert_eq!(answer.status, 200, "{}", answer.told());
+        assert_ne!(answer.header("x-served-by"), Some(gone.clone()));
+        let asking = Asking::start(site.host_file());
+        ann.approve(&asking.page());
+        assert!(matches!(asking.verdict(), Verdict::Granted(_)));
+    }
+}
+
+/// Whoever connects to this address hears nothing, as of a machine that is switched off: Linux drops what comes to a full queue.
+fn silent(address: &str) -> (TcpListener, Vec<TcpStream>) {
+    let address: SocketAddr = address.parse().unwrap();
+    let (listener, mut waiting) = (TcpListener::bind(address).unwrap(), Vec::new());
+    loop {
+        match TcpStream::connect_timeout(&address, Duration::from_millis(500)) {
+            Ok(stream) => waiting.push(stream),
+            Err(error) if error.kind() == ErrorKind::TimedOut => return (listener, waiting),
+            Err(error) => panic!("{error}"),
+        }
+    }
 }
 
 /// Waits until a server has ended a host's request, and tells whether with an answer.

@@ -39,4 +39,5 @@ behind_each_proxy! {
     crate::deciding::people_and_hosts_go_from_server_to_server as people_and_hosts_go_from_server_to_server;
     crate::deciding::what_ends_on_one_server_is_over_on_all as what_ends_on_one_server_is_over_on_all;
     crate::dying::waits_and_streams_outlive_each_server as waits_and_streams_outlive_each_server;
+    crate::dying::a_machine_that_is_silent_costs_no_answer as a_machine_that_is_silent_costs_no_answer;
 }
