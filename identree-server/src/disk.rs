@@ -1,6 +1,6 @@
 //! Whether the places that this server writes to take anything, and have room.
 //!
-//! A disk that hangs holds one thread of those for blocking calls, and nobody who asks waits for longer than [`WITHIN`].
+//! A disk that hangs holds one thread of those for blocking calls, and nobody who asks waits for longer than `WITHIN`.
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
