@@ -10,8 +10,9 @@ use rustix::process::Signal;
 
 use crate::crash::signed;
 use crate::host::Host;
-use crate::place::{Place, Serving};
+use crate::place::Place;
 use crate::require;
+use crate::serving::Serving;
 
 const HOUR: i64 = 3600;
 /// The shortest life that the server takes.

@@ -14,8 +14,9 @@ use rustix::process::Signal;
 
 use crate::crash::signed;
 use crate::host::Host;
-use crate::place::{Place, Serving};
+use crate::place::Place;
 use crate::require;
+use crate::serving::Serving;
 
 /// Far more than fits.
 const MANY: usize = 5000;

@@ -16,6 +16,8 @@ mod person;
 mod place;
 #[path = "../sudo/provider.rs"]
 mod provider;
+#[path = "../sudo/serving.rs"]
+mod serving;
 mod shipped;
 mod stop;
 mod trace;

@@ -1,9 +1,7 @@
 //! One installation: a data directory, the development provider, and `identree serve` as often as the test wants it.
 
-use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::{Command, Stdio};
 
 use identree_core::audit::AuditEvent;
 use identree_core::challenge::ChallengeRecord;
@@ -12,12 +10,11 @@ use identree_core::store::{ChallengeFilter, Challenges, Page, SqliteStore};
 use identree_core::testkit::journal::recorded;
 use identree_evidence::{Kind, secret as note};
 use identree_server::devidp::Persona;
-use rustix::process::{Pid, Signal, kill_process};
 
-use crate::PATIENCE;
 use crate::host::Host;
 use crate::person::Person;
 use crate::provider::{CLIENT_SECRET, RUNTIME, free_port, own_address, provide};
+use crate::serving::Serving;
 
 const MASTER: &str = "the master secret of this test only";
 /// The caps and rates are out of the way: here one person asks thousands of questions.
@@ -38,13 +35,6 @@ pub(crate) struct Place {
     issuer: String,
     pub(crate) settings: Vec<(&'static str, String)>,
     _provider: tokio::sync::oneshot::Sender<()>,
-}
-
-/// The process and what it says; killed when dropped.
-pub(crate) struct Serving {
-    child: Child,
-    log: Receiver<String>,
-    said: String,
 }
 
 impl Place {
@@ -180,65 +170,4 @@ pub(crate) async fn questions(store: &impl Challenges) -> Vec<ChallengeRecord> {
 /// The journal numbers its events without gaps, so that a count is a place.
 async fn events(store: &SqliteStore, known: u64) -> Vec<AuditEvent> {
     recorded(store).await.into_iter().skip(usize::try_from(known).unwrap()).collect()
-}
-
-impl Serving {
-    pub(crate) fn spawn(command: &mut Command) -> Self {
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let stderr = BufReader::new(identree_evidence::tee("serve", child.stderr.take().unwrap()));
-        let (sender, log) = channel();
-        std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        Self { child, log, said: String::new() }
-    }
-
-    /// What it has said, as far as it was read.
-    pub(crate) fn said(&self) -> &str {
-        &self.said
-    }
-
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Reads on until the server has said this.
-    pub(crate) fn until(&mut self, text: &str) {
-        let mut seen = 0;
-        while !self.said[seen..].contains(text) {
-            seen = self.said.len();
-            let line = self.log.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no {text:?} in:\n{}", self.said));
-            self.said.push_str(&line);
-            self.said.push('\n');
-        }
-    }
-
-    pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    /// Waits until the process is gone; its status, and all it has said.
-    pub(crate) fn ended(mut self) -> (ExitStatus, String) {
-        let status = self.child.wait().unwrap();
-        let mut said = std::mem::take(&mut self.said);
-        while let Ok(line) = self.log.recv_timeout(PATIENCE) {
-            said.push_str(&line);
-            said.push('\n');
-        }
-        (status, said)
-    }
-
-    /// Seconds of CPU that the process has used.
-    pub(crate) fn cpu_secs(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
-        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
-        let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
-        ticks / 100.0 // USER_HZ is 100 on every architecture we know
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        // Both fail when it has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

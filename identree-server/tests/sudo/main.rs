@@ -13,6 +13,8 @@ mod rules;
 #[path = "../../../identree-pam/tests/e2e/sandbox.rs"]
 #[expect(dead_code, reason = "the helper's own tests use all of it")]
 mod sandbox;
+#[expect(dead_code, reason = "the tests of faults look closer")]
+mod serving;
 mod site;
 mod who_asks;
 

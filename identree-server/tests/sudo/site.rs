@@ -1,24 +1,22 @@
 //! One installation: `identree serve` on loopback ports of its own, with SQLite, TLS and one registered host.
 
-use identree_core::testkit::journal::recorded;
-use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::Once;
-use std::sync::mpsc::{Receiver, channel};
 
 use identree_core::challenge::{ChallengeRecord, Settled, State};
 use identree_core::store::{ChallengeFilter, Challenges as _, Page, SqliteStore};
+use identree_core::testkit::journal::recorded;
 use identree_evidence::{Kind, secret as note};
 use identree_server::devidp::Persona;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
-use crate::PATIENCE;
 use crate::person::Person;
 use crate::provider::{CLIENT_SECRET, RUNTIME, free_port, own_address, provide};
 use crate::sandbox::{Helper, Sandbox, Stack};
+use crate::serving::Serving;
 
 const MASTER: &str = "the master secret of this test only";
 
@@ -32,12 +30,6 @@ pub(crate) struct Site {
     settings: Vec<(&'static str, String)>,
     server: Option<Serving>,
     _provider: tokio::sync::oneshot::Sender<()>,
-}
-
-/// The process and what it says.
-struct Serving {
-    child: Child,
-    log: Receiver<String>,
 }
 
 impl Site {
@@ -64,11 +56,8 @@ impl Site {
 
     /// Starts the server and waits until it listens.
     pub(crate) fn serve(&mut self) {
-        let mut child = self.command(&["serve"]).stderr(Stdio::piped()).spawn().unwrap();
-        let stderr = BufReader::new(identree_evidence::tee("serve", child.stderr.take().unwrap()));
-        let (sender, log) = channel();
-        std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        let serving = self.server.insert(Serving { child, log });
+        let serving = Serving::spawn(&mut self.command(&["serve"]));
+        let serving = self.server.insert(serving);
         // Signing in needs the provider, which the server looks for once it listens.
         serving.until("listening plain=");
         serving.until("answers");
@@ -77,9 +66,9 @@ impl Site {
 
     /// Ends the server with a signal and waits until it is gone.
     pub(crate) fn end(&mut self, signal: Signal) {
-        let mut serving = self.server.take().unwrap();
-        kill_process(Pid::from_child(&serving.child), signal).unwrap();
-        let status = serving.child.wait().unwrap();
+        let serving = self.server.take().unwrap();
+        serving.signal(signal);
+        let (status, _) = serving.ended();
         assert_eq!(status.success(), signal == Signal::TERM, "{status}");
     }
 
@@ -187,25 +176,6 @@ impl Site {
 
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
-    }
-}
-
-impl Serving {
-    fn until(&mut self, text: &str) {
-        let mut seen = String::new();
-        while !seen.contains(text) {
-            let line = self.log.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no {text:?} in:\n{seen}"));
-            seen.push_str(&line);
-            seen.push('\n');
-        }
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        // Both fail when it has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

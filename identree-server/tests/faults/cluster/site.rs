@@ -17,8 +17,9 @@ use rustix::process::Signal;
 use super::relay::Relay;
 use crate::host::{Answer, Host};
 use crate::person::Person;
-use crate::place::{Serving, UNCAPPED, questions};
+use crate::place::{UNCAPPED, questions};
 use crate::provider::{CLIENT_SECRET, RUNTIME, free_port, own_address, provide};
+use crate::serving::Serving;
 
 const MASTER: &str = "the master secret of the cluster's tests";
 /// How many servers.
