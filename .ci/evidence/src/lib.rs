@@ -1,5 +1,5 @@
 //! For tests only: keeps what they said and which secrets they used, so that `.ci/check-secrets` can compare both; starts what they run
-//! against ([`peer`]); and replays what fuzzing found ([`corpus`]).
+//! against ([`peer`], [`Certified`]); and replays what fuzzing found ([`corpus`]).
 //!
 //! A harness does three things, and all of them do nothing unless `TEST_EVIDENCE` names a directory, as `.ci/test` does:
 //!
@@ -11,6 +11,7 @@
 //! The directory then holds `secrets/`, one line per secret (kind, tab, hexadecimal digits), and `output/`, one file per
 //! stream, named after what printed it: `.ci/check-secrets` knows by that name which secret may stand there on purpose.
 
+mod certified;
 pub mod corpus;
 mod keep;
 mod kind;
@@ -19,6 +20,7 @@ pub mod peer;
 use std::io::Read;
 use std::process::{Output, Stdio};
 
+pub use self::certified::Certified;
 pub use self::keep::{Evidence, Tee};
 pub use self::kind::Kind;
 

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use identree_evidence::Certified;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -205,25 +206,15 @@ impl Drop for Rsyslog {
 fn certificates(directory: &Path) -> String {
     let mut trusted = String::new();
     for name in ["bad", "good"] {
-        let (authority, authority_key) = ca();
-        let key = rcgen::KeyPair::generate().unwrap();
-        let issuer = rcgen::Issuer::from_params(&authority, &authority_key);
-        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let certificate = rcgen::CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap();
-        trusted = authority.self_signed(&authority_key).unwrap().pem();
+        let made = Certified::of(&["localhost", "127.0.0.1"]);
+        trusted = made.authority;
         for name in [name, "used"] {
-            std::fs::write(directory.join(format!("{name}-cert.pem")), certificate.pem()).unwrap();
-            std::fs::write(directory.join(format!("{name}-key.pem")), key.serialize_pem()).unwrap();
+            std::fs::write(directory.join(format!("{name}-cert.pem")), &made.certificate).unwrap();
+            std::fs::write(directory.join(format!("{name}-key.pem")), &made.key).unwrap();
         }
         std::fs::write(directory.join("authority.pem"), &trusted).unwrap();
     }
     trusted
-}
-
-fn ca() -> (rcgen::CertificateParams, rcgen::KeyPair) {
-    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    (params, rcgen::KeyPair::generate().unwrap())
 }
 
 fn configuration(directory: &Path, way: Way, port: u16, to: u16) -> String {

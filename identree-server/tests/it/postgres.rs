@@ -12,8 +12,7 @@ use identree_core::store::{
 };
 use identree_core::wire::v1::{CHALLENGES, Reply, Status};
 use identree_evidence::peer::Cluster;
-use identree_evidence::{Kind, secret as note};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use identree_evidence::{Certified, Kind, secret as note};
 use sha2::{Digest as _, Sha256};
 
 use crate::process::{Running, exchange, identree, send, started, until};
@@ -232,25 +231,15 @@ async fn who_may_not_connect_hears_nothing() {
     PostgresStore::connect(&dsn, PostgresOptions::default()).await.unwrap().probe().await.unwrap();
 }
 
-/// A certificate for 127.0.0.1 alone, its key, and the authority that signed it.
-fn certificate() -> (String, String, String) {
-    let mut authority = CertificateParams::new(Vec::new()).unwrap();
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority_key = KeyPair::generate().unwrap();
-    let ca = authority.self_signed(&authority_key).unwrap().pem();
-    let (server, key) = (CertificateParams::new(["127.0.0.1".to_owned()]).unwrap(), KeyPair::generate().unwrap());
-    let certificate = server.signed_by(&key, &Issuer::new(authority, authority_key)).unwrap();
-    (certificate.pem(), key.serialize_pem(), ca)
-}
-
 #[tokio::test]
 async fn the_way_to_the_database_is_as_safe_as_its_address_says() {
     let Some(cluster) = Cluster::start(&["fsync=off"]) else { return };
     let dir = tempfile::tempdir().unwrap();
     let (ours, others) = (dir.path().join("ca.pem"), dir.path().join("other.pem"));
-    let (certificate, key, ca) = certificate();
-    std::fs::write(&ours, ca).unwrap();
-    std::fs::write(&others, self::certificate().2).unwrap();
+    let of_this = || Certified::of(&["127.0.0.1"]);
+    let Certified { authority, certificate, key } = of_this();
+    std::fs::write(&ours, authority).unwrap();
+    std::fs::write(&others, of_this().authority).unwrap();
     cluster.require_tls(&certificate, &key);
     let (ours, others) = (ours.display(), others.display());
     let dsn = cluster.schema();

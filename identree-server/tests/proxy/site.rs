@@ -7,9 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use identree_evidence::peer::Cluster;
-use identree_evidence::{Kind as Secret, secret as note};
+use identree_evidence::{Certified, Kind as Secret, secret as note};
 use identree_server::devidp::Persona;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::oneshot;
 
@@ -208,19 +207,10 @@ fn own_address() -> String {
 
 /// A throw-away authority, and the certificate and key that the recipes name.
 fn certify(folder: &Path, address: &str) {
-    let mut authority = CertificateParams::new(Vec::new()).unwrap();
-    // OpenSSL takes a certificate whose issuer has its own name for self-signed.
-    authority.distinguished_name.push(DnType::CommonName, "throw-away authority");
-    authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    let authority_key = KeyPair::generate().unwrap();
-    let ca = authority.self_signed(&authority_key).unwrap().pem();
-    let key = KeyPair::generate().unwrap();
-    let cert = CertificateParams::new(vec![address.to_owned()]).unwrap();
-    let cert = cert.signed_by(&key, &Issuer::new(authority, authority_key)).unwrap().pem();
-    let key = key.serialize_pem();
+    let Certified { authority, certificate, key } = Certified::of(&[address]);
     // HAProxy wants both in one file.
-    let both = format!("{cert}{key}");
-    for (name, text) in [("ca.pem", ca), ("fullchain.pem", cert), ("key.pem", key), ("both.pem", both)] {
+    let both = format!("{certificate}{key}");
+    for (name, text) in [("ca.pem", authority), ("fullchain.pem", certificate), ("key.pem", key), ("both.pem", both)] {
         std::fs::write(folder.join(name), text).unwrap();
     }
 }

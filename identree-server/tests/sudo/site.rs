@@ -8,9 +8,8 @@ use std::sync::Once;
 use identree_core::challenge::{ChallengeRecord, Settled, State};
 use identree_core::store::{ChallengeFilter, Challenges as _, Page, SqliteStore};
 use identree_core::testkit::journal::recorded;
-use identree_evidence::{Kind, secret as note};
+use identree_evidence::{Certified, Kind, secret as note};
 use identree_server::devidp::Persona;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustix::process::Signal;
 
 use crate::person::Person;
@@ -194,14 +193,8 @@ fn state(record: &ChallengeRecord) -> &'static str {
 
 /// A throw-away authority and the server's certificate.
 fn certify(folder: &Path, address: &str) {
-    let mut authority = CertificateParams::new(Vec::new()).unwrap();
-    authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    let authority_key = KeyPair::generate().unwrap();
-    let ca = authority.self_signed(&authority_key).unwrap().pem();
-    let key = KeyPair::generate().unwrap();
-    let server = CertificateParams::new(vec![address.to_owned()]).unwrap();
-    let server = server.signed_by(&key, &Issuer::new(authority, authority_key)).unwrap().pem();
-    for (name, text) in [("ca.pem", ca), ("server.pem", server), ("server.key", key.serialize_pem())] {
+    let Certified { authority, certificate, key } = Certified::of(&[address]);
+    for (name, text) in [("ca.pem", authority), ("server.pem", certificate), ("server.key", key)] {
         std::fs::write(folder.join(name), text).unwrap();
     }
 }
