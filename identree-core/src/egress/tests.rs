@@ -1,3 +1,5 @@
+//! The client, and servers that are slow, endless or break off; and where it must not go.
+
 #![cfg(feature = "http")]
 
 use std::net::SocketAddr;

@@ -1,3 +1,5 @@
+//! Signed answers: what verifies, and that nothing else does.
+
 #![cfg(feature = "engine")]
 
 use proptest::prelude::*;

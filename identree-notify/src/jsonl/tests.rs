@@ -1,3 +1,5 @@
+//! Files: what stands in them after a restart, a rotation, a full disk.
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;

@@ -1,3 +1,5 @@
+//! The helpers of one process, in any order and at any time.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The host file: what it must say, what it may, and how a mistake is told.
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 

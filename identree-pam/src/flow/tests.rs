@@ -1,3 +1,5 @@
+//! Conversations, each from its first event to its verdict.
+
 use ed25519_dalek::{Signer as _, SigningKey};
 use identree_core::challenge::SudoFacts;
 use identree_core::challenge::{CommandSource, RunAs};

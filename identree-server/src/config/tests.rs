@@ -1,3 +1,5 @@
+//! Settings: which source goes first, and how a mistake is told.
+
 use std::collections::BTreeMap;
 
 use super::source::collect;

@@ -1,3 +1,5 @@
+//! The registry of hosts: added, proven, rotated, removed.
+
 use identree_core::actor::Whence;
 use identree_core::credential::{Authorization, Credential, HostKey, Proof, Request};
 use identree_core::enrol::{EnrolRequest, Token};

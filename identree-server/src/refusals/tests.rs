@@ -1,3 +1,5 @@
+//! Which refusals become events, and how many at the most.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -1,3 +1,5 @@
+//! What one pump does, and what several on different servers do together.
+
 use std::collections::HashSet;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};

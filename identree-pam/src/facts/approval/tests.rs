@@ -1,3 +1,5 @@
+//! What sudo hands to its plugin: what is bound of it, and what is refused.
+
 use super::*;
 
 fn list(words: &[&str]) -> Vec<Vec<u8>> {

@@ -1,3 +1,5 @@
+//! Setup killed at each of its steps.
+
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -1,3 +1,5 @@
+//! Debian's files and others, with our lines and without.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Settings in the database: changed, taken back, and by whom.
+
 mod files;
 mod hosts;
 
