@@ -16,6 +16,7 @@ fn the_unit_has_nothing_to_warn_of_and_little_exposed() {
     let (unit, _) = rest.split_once("```").unwrap();
     let program = "/usr/local/bin/identree";
     assert!(unit.contains(program));
+    assert!(unit.contains("\nRestart=always\n"), "a server that ends with status 75 counts on being started anew");
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("identree.service");
     std::fs::write(&file, unit.replace(program, env!("CARGO_BIN_EXE_identree"))).unwrap();
