@@ -1,6 +1,8 @@
 //! PostgreSQL in a directory of its own, on a free port of the loopback interface, as an unprivileged user.
 
-use std::fs::Permissions;
+use std::ffi::CString;
+use std::fs::{File, Permissions};
+use std::io::{ErrorKind, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
@@ -8,6 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use nix::sched::{CloneFlags, unshare};
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 
 use crate::Kind;
 
@@ -24,6 +29,9 @@ const ADMIN: &str = "admin";
 
 /// Ends the server and removes its directory once standard input ends: with the process that started it, however that ends.
 const KEEPER: &str = r#"cat >/dev/null; "$1"/pg_ctl -s -D "$2"/data -m immediate stop; rm -rf "$2""#;
+/// The same for a server whose data is on a file system of its own, which only root may take away.
+const ROOT_KEEPER: &str = r#"cat >/dev/null; setpriv --reuid "$3" --regid "$4" --clear-groups "$1"/pg_ctl -s -D "$2"/data/of -m immediate stop
+umount "$2"/data; rm -rf "$2""#;
 
 /// How a server is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +47,8 @@ pub enum Stop {
 pub struct Cluster {
     programs: &'static Path,
     directory: PathBuf,
+    /// Its data is on a small file system of its own.
+    confined: bool,
     user: Option<(u32, u32)>,
     port: u16,
     settings: String,
@@ -62,8 +72,24 @@ impl Cluster {
     ///
     /// # Panics
     /// If it does not start, or is not installed and must be (`CI=true`).
-    #[expect(clippy::print_stderr, reason = "a test that does not run says so")]
     pub fn start(settings: &[&str]) -> Option<Self> {
+        Self::make_one(settings, None)
+    }
+
+    /// The same with so many MiB of room and no more, which [`Cluster::fill`] takes: on a file system that only this thread sees,
+    /// and what it starts from now on. Wants root.
+    ///
+    /// # Panics
+    /// If it does not start, or if nothing may be mounted here.
+    pub fn start_within(room: usize, settings: &[&str]) -> Option<Self> {
+        unshare(CloneFlags::CLONE_NEWNS).expect("root may have a mount namespace of its own");
+        mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
+            .expect("mounts can be kept to ourselves");
+        Self::make_one(settings, Some(room))
+    }
+
+    #[expect(clippy::print_stderr, reason = "a test that does not run says so")]
+    fn make_one(settings: &[&str], room: Option<usize>) -> Option<Self> {
         let Some(programs) = PROGRAMS.iter().map(Path::new).find(|path| path.join("initdb").exists()) else {
             assert!(!super::must(), "PostgreSQL is not installed: .ci/install");
             eprintln!("not run: PostgreSQL is not installed");
@@ -77,15 +103,22 @@ impl Cluster {
             chown(&directory, Some(user), Some(group)).expect("root gives a directory away");
         }
         let mut keeper = Command::new("sh");
-        keeper.args(["-c", KEEPER, "keeper"]).arg(programs).arg(&directory).stdin(Stdio::piped()).stdout(Stdio::null());
-        keeper.stderr(Stdio::null()).process_group(0);
-        run_as(&mut keeper, user);
+        keeper.args(["-c", if room.is_some() { ROOT_KEEPER } else { KEEPER }, "keeper"]).arg(programs).arg(&directory);
+        keeper.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        if let Some(room) = room {
+            let (user, group) = user.expect("root has somebody to run PostgreSQL as");
+            keeper.args([user.to_string(), group.to_string()]);
+            confine(&directory.join("data"), room, (user, group));
+        } else {
+            run_as(&mut keeper, user);
+        }
         let keeper = keeper.spawn().expect("sh runs");
         let password = password();
         crate::secret(Kind::Database, &password);
         let settings = settings.iter().map(|setting| format!(" -c {setting}")).collect();
         let (port, schemas) = (0, AtomicU32::new(0));
-        let mut cluster = Self { programs, directory, user, port, settings, password, schemas, keeper };
+        let mut cluster =
+            Self { programs, directory, confined: room.is_some(), user, port, settings, password, schemas, keeper };
         cluster.make();
         Some(cluster)
     }
@@ -98,6 +131,8 @@ impl Cluster {
             chown(&secret, Some(user), Some(group)).expect("root gives a file away");
         }
         let mut initdb = self.program("initdb");
+        // Small pieces: on a full disk the next one is missed soon.
+        initdb.args(if self.confined { &["--wal-segsize=1"][..] } else { &[] });
         initdb.args(["--no-sync", "--encoding=UTF8", "--locale=C", "--auth=scram-sha-256", "--username", ADMIN]);
         initdb.arg("--pwfile").arg(&secret).arg("-D").arg(self.data());
         done("initdb", &initdb.output().expect("initdb runs"));
@@ -215,6 +250,42 @@ impl Cluster {
         done("pg_ctl", &stop.output().expect("pg_ctl runs"));
     }
 
+    /// Takes all the room that is left on its file system.
+    ///
+    /// # Panics
+    /// If it has none of its own.
+    pub fn fill(&self) {
+        let mut filler = File::create(self.filler()).expect("a file can be made");
+        let full = loop {
+            if let Err(error) = filler.write_all(&[0; 4096]) {
+                break error;
+            }
+        };
+        assert_eq!(full.kind(), ErrorKind::StorageFull, "{full}");
+    }
+
+    /// Gives it its room back, and starts it again if it ended without.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn free(&self) {
+        std::fs::remove_file(self.filler()).expect("there is a filler");
+        // While it recovers by itself there is nothing to start.
+        let goes_on = (0..600).any(|_| self.answers() || self.try_up());
+        assert!(goes_on, "PostgreSQL does not go on: {}", self.log());
+    }
+
+    /// Whether it takes statements.
+    fn answers(&self) -> bool {
+        let mut ready = self.program("pg_isready");
+        ready.args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()]).status().expect("pg_isready runs").success()
+    }
+
+    fn filler(&self) -> PathBuf {
+        assert!(self.confined, "only a file system of its own is filled");
+        self.directory.join("data/filler")
+    }
+
     /// Its process, while it runs.
     pub fn pid(&self) -> Option<u32> {
         std::fs::read_to_string(self.data().join("postmaster.pid")).ok()?.lines().next()?.parse().ok()
@@ -227,8 +298,16 @@ impl Cluster {
 
     /// Its directory of data: `pg_hba.conf`, `postgresql.conf`.
     pub fn data(&self) -> PathBuf {
-        self.directory.join("data")
+        self.directory.join(if self.confined { "data/of" } else { "data" })
     }
+}
+
+/// A file system of so many MiB.
+fn confine(at: &Path, room: usize, (user, group): (u32, u32)) {
+    std::fs::create_dir(at).expect("a directory can be made");
+    let options = CString::new(format!("size={room}m,mode=700,uid={user},gid={group}")).expect("no NUL in it");
+    mount("tmpfs", at, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(&*options))
+        .expect("root mounts in its own namespace");
 }
 
 impl Drop for Cluster {
@@ -279,6 +358,23 @@ mod tests {
     #[test]
     fn a_cluster_starts_stops_and_leaves_nothing() {
         let Some(cluster) = Cluster::start(&["fsync=off"]) else { return };
+        stops_and_leaves_nothing(cluster);
+        if rustix::process::geteuid().is_root()
+            && let Some(cluster) = Cluster::start_within(200, &["fsync=off"])
+        {
+            let address = cluster.schema();
+            cluster.sql(&address, "CREATE TABLE t (n int, text text)");
+            cluster.fill();
+            let more = "INSERT INTO t SELECT 1, repeat('x', 1000) FROM generate_series(1, 100000)";
+            assert!(std::panic::catch_unwind(|| cluster.sql(&address, more)).is_err(), "there is no room for it");
+            cluster.free();
+            assert_eq!(cluster.sql(&address, "SELECT count(*) FROM t"), "0");
+            cluster.sql(&address, "DROP TABLE t");
+            stops_and_leaves_nothing(cluster);
+        }
+    }
+
+    fn stops_and_leaves_nothing(cluster: Cluster) {
         let (one, two) = (cluster.schema(), cluster.schema());
         cluster.sql(&one, "CREATE TABLE t (n int); INSERT INTO t VALUES (7)");
         assert_eq!(cluster.sql(&one, "SELECT n FROM t"), "7");

@@ -8,7 +8,7 @@ use identree_evidence::peer::Stop;
 use rustix::process::Signal;
 
 use super::relay::Line;
-use super::site::{SERVERS, Site, faketime};
+use super::site::{SERVERS, Site, confinable, faketime};
 use crate::PATIENCE;
 
 /// What breaks.
@@ -30,6 +30,8 @@ pub(crate) enum Fault {
     Crash,
     /// PostgreSQL cannot be reached by one server, or by any; or says nothing any more.
     Line(Option<usize>, Line),
+    /// PostgreSQL has no room left on its disk: it refuses to write, or ends.
+    Full,
     /// The clock of the last server is set by so many seconds.
     Clock(i64),
 }
@@ -50,7 +52,9 @@ pub(crate) fn draw(random: &dyn Entropy) -> (Fault, Span) {
         6 => (Fault::Freeze(server), span(500, 4000)),
         7 => (Fault::FreezeSealer, span(1000, 9000)),
         8 => (Fault::Restart, span(0, 500)),
-        9 | 10 => (Fault::Crash, span(0, 500)),
+        9 => (Fault::Crash, span(0, 500)),
+        10 if confinable() => (Fault::Full, span(500, 4000)),
+        10 => (Fault::Crash, span(0, 500)),
         11 => (Fault::Line(None, Line::Cut), span(100, 3000)),
         12 => (Fault::Line(None, Line::Stalled), span(100, 4000)),
         13 => (Fault::Line(Some(server), Line::Cut), span(100, 4000)),
@@ -78,6 +82,11 @@ pub(crate) fn inject(site: &mut Site, fault: Fault, span: Span) {
             site.cluster.down(if fault == Fault::Restart { Stop::Fast } else { Stop::Immediate });
             stay(span);
             site.cluster.up();
+        }
+        Fault::Full => {
+            site.cluster.fill();
+            stay(span);
+            site.cluster.free();
         }
         Fault::Line(server, line) => {
             let set = |to| {

@@ -52,7 +52,7 @@ fn a_database_that_is_gone_for_half_a_minute_costs_no_answer() {
 }
 
 fn run(random: &dyn Entropy, drawn: &[(Fault, Span)]) {
-    let Some(mut site) = Site::start() else { return };
+    let Some(mut site) = Site::start(drawn.len()) else { return };
     let host = site.host("web1");
     for server in &site.servers {
         wait_until("the host is known", || host_is_known(&server.listen, &host));

@@ -49,8 +49,11 @@ pub(crate) struct Server {
 
 impl Site {
     /// Running servers; none where something is not installed.
-    pub(crate) fn start() -> Option<Self> {
-        let cluster = Cluster::start(&["fsync=off", "max_connections=100"])?;
+    pub(crate) fn start(faults: usize) -> Option<Self> {
+        let settings = ["fsync=off", "max_connections=100", "min_wal_size=2MB", "max_wal_size=64MB"];
+        // What is asked between the faults is kept.
+        let cluster =
+            if confinable() { Cluster::start_within(256 + 4 * faults, &settings) } else { Cluster::start(&settings) }?;
         let dsn = cluster.schema();
         let folder = tempfile::tempdir().unwrap();
         let address = own_address();
@@ -212,6 +215,11 @@ impl Site {
         }
         command
     }
+}
+
+/// Whether PostgreSQL can be given a disk of its own, to fill.
+pub(crate) fn confinable() -> bool {
+    rustix::process::geteuid().is_root()
 }
 
 /// The library that gives a process another clock, where it is installed.
