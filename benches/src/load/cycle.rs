@@ -191,26 +191,66 @@ pub struct Done {
     pub opened: Vec<Duration>,
 }
 
+/// A host, and the person who approves what it asks, over and over.
+#[derive(Debug)]
+pub struct Worker<'a> {
+    host: Host,
+    browser: Browser,
+    person: &'a SignedIn,
+    nonce: u128,
+}
+
+/// How long one cycle took.
+#[derive(Debug, Clone, Copy)]
+pub struct Took {
+    /// Until the question was opened.
+    pub opened: Duration,
+    /// Until the host was told.
+    pub told: Duration,
+}
+
+impl<'a> Worker<'a> {
+    /// Connects both to the server; `number` tells clients apart.
+    ///
+    /// # Errors
+    /// If nobody listens there.
+    pub async fn connect(told: &'a Told, number: usize) -> Result<Self, Failure> {
+        Ok(Self {
+            host: Host::connect(told, number).await?,
+            browser: Browser::connect(told, number).await?,
+            person: &told.people[number % told.people.len()],
+            nonce: nonces(number),
+        })
+    }
+
+    /// Asks, approves and is told.
+    ///
+    /// # Errors
+    /// If any answer is not what it should be.
+    pub async fn cycle(&mut self) -> Result<Took, Failure> {
+        let question = question(&self.person.name, self.nonce);
+        self.nonce += 1;
+        let asked = now();
+        let id = self.host.ask(&question).await?;
+        let opened = asked.elapsed();
+        self.browser.approve(self.person, &id).await?;
+        self.host.wait(&id).await?;
+        if !self.host.told().await? {
+            return Err("an approved question is still pending".into());
+        }
+        Ok(Took { opened, told: asked.elapsed() })
+    }
+}
+
 /// Asks, approves and is told, over and over, until the time.
 ///
 /// # Errors
 /// If any answer is not what it should be.
 pub async fn work(told: &Told, number: usize, until: Instant) -> Result<Done, Failure> {
-    let person = &told.people[number % told.people.len()];
-    let mut host = Host::connect(told, number).await?;
-    let mut browser = Browser::connect(told, number).await?;
-    let seed = nonces(number);
+    let mut worker = Worker::connect(told, number).await?;
     let mut done = Done::default();
     while now() < until {
-        let question = question(&person.name, seed + u128::from(done.cycles));
-        let asked = now();
-        let id = host.ask(&question).await?;
-        done.opened.push(asked.elapsed());
-        browser.approve(person, &id).await?;
-        host.wait(&id).await?;
-        if !host.told().await? {
-            return Err("an approved question is still pending".into());
-        }
+        done.opened.push(worker.cycle().await?.opened);
         done.cycles += 1;
     }
     Ok(done)

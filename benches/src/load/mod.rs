@@ -4,6 +4,7 @@
 //! them ([`Told`]).
 
 pub mod cycle;
+pub mod paced;
 mod stage;
 pub mod tls;
 pub mod wire;

@@ -71,7 +71,15 @@ impl Stage {
     /// # Errors
     /// If it does not start.
     pub fn ours(plan: Plan) -> Result<Self> {
-        Self::start("bench-server", plan, None)
+        Self::start("bench-server", plan, None, &[])
+    }
+
+    /// The same with more settings.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn ours_with(plan: Plan, settings: &[(&str, String)]) -> Result<Self> {
+        Self::start("bench-server", plan, None, settings)
     }
 
     /// Starts `bare-probe`.
@@ -79,7 +87,7 @@ impl Stage {
     /// # Errors
     /// If it does not start.
     pub fn probe(plan: Plan) -> Result<Self> {
-        Self::start("bare-probe", plan, None)
+        Self::start("bare-probe", plan, None, &[])
     }
 
     /// Starts one of the two, `bench-server` or `bare-probe`, over a PostgreSQL database; the plan's store says how it commits.
@@ -87,10 +95,10 @@ impl Stage {
     /// # Errors
     /// If it does not start.
     pub fn over_postgres(program: &str, plan: Plan, dsn: &str) -> Result<Self> {
-        Self::start(program, plan, Some(dsn))
+        Self::start(program, plan, Some(dsn), &[])
     }
 
-    fn start(program: &str, plan: Plan, dsn: Option<&str>) -> Result<Self> {
+    fn start(program: &str, plan: Plan, dsn: Option<&str>, settings: &[(&str, String)]) -> Result<Self> {
         let program = sibling(program, BUILD)?;
         let directory = private_directory()?;
         prepare(directory.path(), POLICIES)?;
@@ -114,6 +122,7 @@ impl Stage {
             .env("IDENTREE_MAX_PENDING", "20000")
             // Each client says its own address, as through a proxy: limits per address count as they would in use.
             .env("IDENTREE_TRUSTED_PROXIES", "127.0.0.1")
+            .envs(settings.iter().map(|(name, value)| (name, value)))
             .current_dir(directory.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
