@@ -113,11 +113,13 @@ fn memory(report: &mut Report) -> Result<()> {
     let start = now();
     let (mut tree, mut bundle) = (Tree::new(), Bundle { number: 0, entries: vec![], personal: vec![] });
     for event in &events {
-        let entry = Entry::of(black_box(event), rng::bytes(&DrawnOnce))?;
-        entry.push(&mut bundle);
-        tree.push(entry.leaf_hash(), |tile| drop(black_box(tile)));
+        let leaf = Entry::append(black_box(event), rng::bytes(&DrawnOnce), &mut bundle)?;
+        tree.push(leaf, |tile| drop(black_box(tile)));
         if tree.size().is_multiple_of(TILE) {
-            bundle = Bundle { number: tree.size() / TILE, entries: vec![], personal: vec![] };
+            // As the sealer does, and the whole one is gone.
+            let room = |part: &Vec<u8>| Vec::with_capacity(part.len() + part.len() / 8);
+            let (entries, personal) = (room(&bundle.entries), room(&bundle.personal));
+            drop(black_box(std::mem::replace(&mut bundle, Bundle { number: tree.size() / TILE, entries, personal })));
         }
     }
     black_box(tree.root());
@@ -282,9 +284,7 @@ async fn write(store: &SqliteStore, events: u64) -> Result<()> {
         while bundles.len() < 32 && tree.size() < events {
             let mut bundle = Bundle { number: tree.size() / TILE, entries: vec![], personal: vec![] };
             for seq in tree.size()..events.min(tree.size() + TILE) {
-                let entry = Entry::of(&event(seq), id(seq))?;
-                entry.push(&mut bundle);
-                tree.push(entry.leaf_hash(), |tile| tiles.push(tile));
+                tree.push(Entry::append(&event(seq), id(seq), &mut bundle)?, |tile| tiles.push(tile));
             }
             bundles.push(bundle);
         }

@@ -109,7 +109,7 @@ struct LeafOf<'a> {
     id: EventId,
     kind: EventKind,
     #[serde(skip_serializing_if = "Option::is_none")]
-    personal: Option<String>,
+    personal: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     target: Option<&'a Target>,
     v: u8,
@@ -124,22 +124,39 @@ struct PersonalOf<'a> {
     actor: Option<&'a UserName>,
     #[serde(skip_serializing_if = "DetailsOf::is_empty")]
     details: DetailsOf<'a>,
-    salt: String,
+    salt: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<&'a UserName>,
 }
 
 /// The details of one of the two parts.
+#[derive(Clone, Copy)]
 struct DetailsOf<'a> {
     all: &'a BTreeMap<String, String>,
+    /// Which of the first 64 tell of persons, a bit each: every name is looked up once.
+    persons: u64,
     personal: bool,
 }
 
 impl<'a> DetailsOf<'a> {
-    fn iter(&self) -> impl Iterator<Item = (&'a String, &'a String)> + use<'a> {
-        let personal = self.personal;
-        let is_personal = |name: &String| PERSONAL_DETAILS.binary_search(&name.as_str()).is_ok();
-        self.all.iter().filter(move |(name, _)| is_personal(name) == personal)
+    /// Those that tell of persons.
+    fn personal(all: &'a BTreeMap<String, String>) -> Self {
+        let bit = |(at, name): (usize, &String)| u64::from(is_personal(name)) << at;
+        Self { all, persons: all.keys().take(64).enumerate().map(bit).sum(), personal: true }
+    }
+
+    /// The others.
+    fn rest(self) -> Self {
+        Self { personal: false, ..self }
+    }
+
+    fn iter(self) -> impl Iterator<Item = (&'a String, &'a String)> {
+        let tells = move |at: usize, name: &String| match at {
+            0..64 => self.persons >> at & 1 == 1,
+            _ => is_personal(name),
+        };
+        let wanted = self.all.iter().enumerate().filter(move |(at, (name, _))| tells(*at, name) == self.personal);
+        wanted.map(|(_, detail)| detail)
     }
 
     fn is_empty(&self) -> bool {
@@ -157,35 +174,77 @@ impl Serialize for DetailsOf<'_> {
     }
 }
 
+/// Whether a detail of this name tells of persons. Most lengths differ, so that few are compared.
+fn is_personal(name: &str) -> bool {
+    PERSONAL_DETAILS.contains(&name)
+}
+
+/// Appends the personal part; nothing, if the event tells of no person.
+fn write_personal(
+    event: &AuditEvent,
+    details: DetailsOf<'_>,
+    salt: [u8; 16],
+    to: &mut Vec<u8>,
+) -> serde_json::Result<()> {
+    if event.actor.is_none() && event.subject.is_none() && details.is_empty() {
+        return Ok(());
+    }
+    let (actor, subject) = (event.actor.as_ref(), event.subject.as_ref());
+    let salt = base64::<22>(&salt);
+    serde_json::to_writer(to, &PersonalOf { actor, details, salt: text(&salt), subject })
+}
+
+/// Appends the leaf.
+fn write_leaf(event: &AuditEvent, details: DetailsOf<'_>, personal: &[u8], to: &mut Vec<u8>) -> Result<(), EntryError> {
+    let (commitment, before) = (base64::<43>(&Sha256::digest(personal)), to.len());
+    let leaf = LeafOf {
+        at: event.at,
+        challenge: event.challenge,
+        details: details.rest(),
+        id: event.id,
+        kind: event.kind,
+        personal: (!personal.is_empty()).then(|| text(&commitment)),
+        target: event.target.as_ref(),
+        v: 1,
+        via: event.via.as_deref(),
+    };
+    serde_json::to_writer(&mut *to, &leaf)?;
+    if to.len() - before > LONGEST_LEAF { Err(EntryError::TooLong) } else { Ok(()) }
+}
+
 impl Entry {
     /// An event, with a salt that nobody else has.
     ///
     /// # Errors
     /// [`EntryError::TooLong`] if it is longer than an entry may be, details apart.
     pub fn of(event: &AuditEvent, salt: [u8; 16]) -> Result<Self, EntryError> {
-        let kept = DetailsOf { all: &event.details, personal: true };
-        let personal = if event.actor.is_none() && event.subject.is_none() && kept.is_empty() {
-            Vec::new()
-        } else {
-            json(&PersonalOf {
-                actor: event.actor.as_ref(),
-                details: kept,
-                salt: URL_SAFE_NO_PAD.encode(salt),
-                subject: event.subject.as_ref(),
-            })?
-        };
-        let leaf = json(&LeafOf {
-            at: event.at,
-            challenge: event.challenge,
-            details: DetailsOf { all: &event.details, personal: false },
-            id: event.id,
-            kind: event.kind,
-            personal: (!personal.is_empty()).then(|| commitment(&personal)),
-            target: event.target.as_ref(),
-            v: 1,
-            via: event.via.as_deref(),
-        })?;
-        if leaf.len() > LONGEST_LEAF { Err(EntryError::TooLong) } else { Ok(Self { leaf, personal }) }
+        let details = DetailsOf::personal(&event.details);
+        let (mut personal, mut leaf) = (Vec::new(), Vec::with_capacity(512));
+        write_personal(event, details, salt, &mut personal)?;
+        write_leaf(event, details, &personal, &mut leaf)?;
+        Ok(Self { leaf, personal })
+    }
+
+    /// Appends an event to a bundle's two parts, as [`Entry::of`] and [`Entry::push`] do, with no copy in between; gives the hash of
+    /// its leaf.
+    ///
+    /// # Errors
+    /// [`EntryError::TooLong`] if it is longer than an entry may be, details apart; the bundle is as it was then.
+    pub fn append(event: &AuditEvent, salt: [u8; 16], bundle: &mut Bundle) -> Result<Hash, EntryError> {
+        let (leaf, personal) = (bundle.entries.len(), bundle.personal.len());
+        let appended = Self::try_append(event, salt, bundle);
+        if appended.is_err() {
+            bundle.entries.truncate(leaf);
+            bundle.personal.truncate(personal);
+        }
+        appended
+    }
+
+    fn try_append(event: &AuditEvent, salt: [u8; 16], bundle: &mut Bundle) -> Result<Hash, EntryError> {
+        let details = DetailsOf::personal(&event.details);
+        let personal = with_length::<4, _>(&mut bundle.personal, |to| write_personal(event, details, salt, to))?;
+        let leaf = with_length::<2, _>(&mut bundle.entries, |to| write_leaf(event, details, personal, to))?;
+        Ok(leaf_hash(leaf))
     }
 
     /// The hash of the leaf (RFC 6962 §2.1).
@@ -234,11 +293,12 @@ impl Entry {
 
     /// Appends it to a bundle's two parts.
     pub fn push(&self, bundle: &mut Bundle) {
-        // A leaf fits by construction; a personal part of 4 GiB fits in no memory that made it.
-        bundle.entries.extend_from_slice(&u16::try_from(self.leaf.len()).unwrap_or(u16::MAX).to_be_bytes());
-        bundle.entries.extend_from_slice(&self.leaf);
-        bundle.personal.extend_from_slice(&u32::try_from(self.personal.len()).unwrap_or(u32::MAX).to_be_bytes());
-        bundle.personal.extend_from_slice(&self.personal);
+        let copy = |part: &Vec<u8>, to: &mut Vec<u8>| {
+            to.extend_from_slice(part);
+            Ok::<_, std::convert::Infallible>(())
+        };
+        let Ok(_) = with_length::<2, _>(&mut bundle.entries, |to| copy(&self.leaf, to));
+        let Ok(_) = with_length::<4, _>(&mut bundle.personal, |to| copy(&self.personal, to));
     }
 
     /// The entries of a bundle.
@@ -306,6 +366,20 @@ fn owned((name, value): (Cow<'_, str>, Cow<'_, str>)) -> (String, String) {
     (name.into_owned(), value.into_owned())
 }
 
+/// Appends what is written, after its length in `N` bytes; gives what was written. A leaf fits by construction; a personal part of
+/// 4 GiB fits in no memory that made it.
+fn with_length<const N: usize, E>(
+    to: &mut Vec<u8>,
+    write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+) -> Result<&[u8], E> {
+    let at = to.len();
+    to.extend_from_slice(&[0; N]);
+    write(to)?;
+    let length = (to.len() - at - N).to_be_bytes();
+    to[at..at + N].copy_from_slice(&length[length.len() - N..]);
+    Ok(&to[at + N..])
+}
+
 /// Takes what stands after its length in `N` bytes.
 fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (length, after) = rest.split_first_chunk::<N>()?;
@@ -317,17 +391,23 @@ fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 
 /// What a leaf says of the personal part beside it.
 pub(super) fn commitment(personal: &[u8]) -> String {
-    URL_SAFE_NO_PAD.encode(Sha256::digest(personal))
+    text(&base64::<43>(&Sha256::digest(personal))).to_owned()
+}
+
+/// Base64url without padding; it must give as many bytes as are asked for.
+fn base64<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    let mut out = [b'A'; N];
+    let written = URL_SAFE_NO_PAD.encode_slice(bytes, &mut out);
+    debug_assert_eq!(written, Ok(N), "its length is known");
+    out
+}
+
+fn text(base64: &[u8]) -> &str {
+    std::str::from_utf8(base64).expect("base64 is ASCII")
 }
 
 fn digest(value: &str) -> Cow<'static, str> {
     Cow::Owned(format!("sha256:{}", crate::text::hex(&Sha256::digest(value))))
-}
-
-fn json(value: &impl Serialize) -> serde_json::Result<Vec<u8>> {
-    let mut out = Vec::with_capacity(512);
-    serde_json::to_writer(&mut out, value)?;
-    Ok(out)
 }
 
 #[cfg(test)]
@@ -359,6 +439,20 @@ mod tests {
     }
 
     #[test]
+    fn however_many_details_each_is_in_its_part() {
+        let mut event = event();
+        for n in 0..100 {
+            event = event.with(&format!("open{n}"), "x");
+        }
+        let entry = Entry::of(&event, [1; 16]).unwrap();
+        assert_eq!(entry.sealed(EventSeq(0)).unwrap().event, event);
+        // `reason` comes after them all.
+        let entry = Entry::of(&event.clone().with("reason", "none of yours"), [1; 16]).unwrap();
+        let text = |part: &[u8]| String::from_utf8(part.to_vec()).unwrap();
+        assert!(!text(&entry.leaf).contains("none of") && text(&entry.personal).contains("none of"));
+    }
+
+    #[test]
     fn erasing_leaves_the_hash_and_another_personal_part_is_seen() {
         let entry = Entry::of(&event(), [1; 16]).unwrap();
         let erased = Entry { personal: vec![], ..entry.clone() };
@@ -375,6 +469,13 @@ mod tests {
         let entries: Vec<_> = (0..3).map(|n| Entry::of(&event(), [n; 16]).unwrap()).collect();
         entries.iter().for_each(|entry| entry.push(&mut bundle));
         assert_eq!(Entry::split(&bundle).unwrap(), entries);
+        let mut again = Bundle { number: 2, entries: vec![], personal: vec![] };
+        let hashes: Vec<_> = (0..3).map(|n| Entry::append(&event(), [n; 16], &mut again).unwrap()).collect();
+        assert_eq!((&again, hashes), (&bundle, entries.iter().map(Entry::leaf_hash).collect()));
+        let mut long = event();
+        long.via = Some("x".repeat(70_000));
+        assert!(matches!(Entry::append(&long, [0; 16], &mut again), Err(EntryError::TooLong)));
+        assert_eq!(again, bundle, "nothing of it is left");
         bundle.entries.pop();
         assert!(matches!(Entry::split(&bundle), Err(EntryError::Cut(514))));
     }

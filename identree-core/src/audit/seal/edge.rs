@@ -52,11 +52,11 @@ impl Edge {
         let from = self.head;
         let (mut bundles, mut tiles) = (Vec::with_capacity(waiting.len() / 256 + 1), Vec::new());
         for (unsealed, salt) in waiting.iter().zip(salts.as_chunks::<SALT>().0) {
-            let entry = entry(&unsealed.event, *salt);
-            entry.push(&mut self.last);
-            self.tree.push(entry.leaf_hash(), |tile| tiles.push(tile));
+            let leaf = append(&unsealed.event, *salt, &mut self.last);
+            self.tree.push(leaf, |tile| tiles.push(tile));
             if self.tree.size().is_multiple_of(TILE) {
-                bundles.push(std::mem::replace(&mut self.last, empty(self.tree.size() / TILE)));
+                let next = like(&self.last, self.tree.size() / TILE);
+                bundles.push(std::mem::replace(&mut self.last, next));
             }
         }
         if !waiting.is_empty() {
@@ -86,15 +86,22 @@ async fn short_tile(store: &dyn Store, level: u8, size: u64) -> Result<Vec<Hash>
     Ok(tile.hashes.as_chunks().0.to_vec())
 }
 
-/// An event as an entry, whatever its length: one that is too long keeps what it is, and says that the rest is not there.
-fn entry(event: &AuditEvent, salt: [u8; SALT]) -> Entry {
-    Entry::of(event, salt).or_else(|error| Entry::of(&reduced(event, &error), salt)).unwrap_or_else(|_| {
-        let bare = AuditEvent::new(event.id, event.at, event.kind);
-        Entry::of(&bare.with("reduced", "too long"), salt).unwrap_or(NONE)
+/// Appends an event as an entry, whatever its length: one that is too long keeps what it is, and says that the rest is not there.
+fn append(event: &AuditEvent, salt: [u8; SALT], to: &mut Bundle) -> Hash {
+    let appended = match Entry::append(event, salt, to) {
+        Err(error) => Entry::append(&reduced(event, &error), salt, to),
+        appended => appended,
+    };
+    appended.unwrap_or_else(|_| {
+        let bare = AuditEvent::new(event.id, event.at, event.kind).with("reduced", "too long");
+        Entry::append(&bare, salt, to).unwrap_or_else(|_| {
+            // What nobody can reach: an event of an id, a time and a kind fits.
+            NONE.push(to);
+            NONE.leaf_hash()
+        })
     })
 }
 
-/// What nobody can reach: an event of an id, a time and a kind fits.
 const NONE: Entry = Entry { leaf: Vec::new(), personal: Vec::new() };
 
 /// The same event without its open details, with the hash of all of it.
@@ -105,6 +112,12 @@ fn reduced(event: &AuditEvent, why: &EntryError) -> AuditEvent {
     event.details.retain(|name, _| PERSONAL_DETAILS.binary_search(&name.as_str()).is_ok());
     event.via = event.via.filter(|via| via.len() <= 256);
     event.with("reduced", why.to_string()).with("sha256", hex(&sha256(&whole)))
+}
+
+/// The next bundle, with room for as much as was in the last one.
+fn like(last: &Bundle, number: u64) -> Bundle {
+    let room = |part: &Vec<u8>| Vec::with_capacity(part.len() + part.len() / 8);
+    Bundle { number, entries: room(&last.entries), personal: room(&last.personal) }
 }
 
 const fn empty(number: u64) -> Bundle {
@@ -168,8 +181,15 @@ mod tests {
         for n in 0..40 {
             event = event.with(&format!("open{n}"), "y".repeat(4000));
         }
-        let entry = entry(&event, [1; SALT]);
-        let sealed = entry.sealed(EventSeq(0)).unwrap().event;
+        let entry = |event: &AuditEvent| {
+            let mut bundle = empty(0);
+            let hash = append(event, [1; SALT], &mut bundle);
+            let entry = Entry::split(&bundle).unwrap().remove(0);
+            assert_eq!(entry.leaf_hash(), hash);
+            entry
+        };
+        let entry_of = entry(&event);
+        let sealed = entry_of.sealed(EventSeq(0)).unwrap().event;
         assert_eq!((sealed.id, sealed.at, sealed.kind), (event.id, event.at, event.kind));
         let names: Vec<_> = sealed.details.keys().map(String::as_str).collect();
         assert_eq!(names, ["reason", "reduced", "sha256"]);
@@ -177,8 +197,7 @@ mod tests {
         assert_eq!(sealed.details["sha256"], hex(&whole));
 
         event.via = Some("z".repeat(70_000));
-        let names: Vec<_> =
-            self::entry(&event, [1; SALT]).sealed(EventSeq(0)).unwrap().event.details.into_keys().collect();
+        let names: Vec<_> = entry(&event).sealed(EventSeq(0)).unwrap().event.details.into_keys().collect();
         assert_eq!(names, ["reason", "reduced", "sha256"]);
     }
 }
