@@ -103,9 +103,16 @@ pub(super) fn open(path: &Path, error: sqlx::Error) -> OpenError {
 
 /// What went wrong while writing.
 pub(super) fn write(error: Arc<rusqlite::Error>) -> StoreError {
-    let code = error.sqlite_error_code();
-    let corrupt = matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase));
-    told(corrupt, Shared(error))
+    told(is_broken(&error), Shared(error))
+}
+
+/// What went wrong while reading.
+pub(super) fn read(error: rusqlite::Error) -> StoreError {
+    told(is_broken(&error), error)
+}
+
+fn is_broken(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 
 /// One error for everybody in a group.

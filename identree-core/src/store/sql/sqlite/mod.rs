@@ -7,6 +7,7 @@
 mod backup;
 mod checkpoint;
 mod error;
+mod journal;
 mod log;
 mod log_write;
 mod open;
@@ -37,6 +38,7 @@ use crate::time::Timestamp;
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
     writer: Writer,
+    journal: journal::Reader,
     pool: SqlitePool,
     pages: DatabaseConnection,
 }
@@ -55,7 +57,7 @@ impl SqliteStore {
         let (options, connection) = open::open(path).await?;
         let pool = open::readers(options);
         let writer = Writer::start(path, connection, pool.clone());
-        Ok(Self { writer, pages: DatabaseConnection::from(pool.clone()), pool })
+        Ok(Self { writer, journal: journal::Reader::new(path), pages: DatabaseConnection::from(pool.clone()), pool })
     }
 
     /// Opens [`SqliteStore::FILE_NAME`] in the directory, which must exist.

@@ -73,6 +73,16 @@ pub(super) fn writer(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// A connection that only reads, to a file that is open already.
+pub(super) fn reader(path: &Path) -> rusqlite::Result<Connection> {
+    // What only reads must still be able to write the index of the write-ahead log (<https://sqlite.org/wal.html>, section 6).
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY)?;
+    connection.pragma_update(None, "query_only", "ON")?;
+    Ok(connection)
+}
+
 /// The connections that read.
 pub(super) fn readers(options: SqliteConnectOptions) -> SqlitePool {
     SqlitePoolOptions::new()

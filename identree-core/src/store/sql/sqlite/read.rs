@@ -64,7 +64,7 @@ impl Documents for SqliteStore {
 #[async_trait]
 impl Journal for SqliteStore {
     async fn unsealed(&self, page: Page) -> Result<Paged<Unsealed>, StoreError> {
-        journal::page(&self.pages, page).await
+        self.journal.page(page).await
     }
 
     async fn unsealed_count(&self) -> Result<u64, StoreError> {

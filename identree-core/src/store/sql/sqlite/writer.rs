@@ -278,7 +278,8 @@ mod tests {
         connection.pragma_update(None, "max_page_count", 20).unwrap();
         let pool = readers(options);
         let writer = Writer::start(&path, connection, pool.clone());
-        let store = SqliteStore { writer, pages: pool.clone().into(), pool };
+        let journal = super::super::journal::Reader::new(&path);
+        let store = SqliteStore { writer, journal, pages: pool.clone().into(), pool };
 
         store.commit(batch(1, 10)).await.unwrap();
         let answer = store.commit(batch(2, 200_000)).await;
