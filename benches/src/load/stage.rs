@@ -127,8 +127,8 @@ impl Stage {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         if let Some(dsn) = dsn {
-            // What is said twice counts as it is said first.
-            command.env("IDENTREE_DATABASE_DRIVER", "postgres").env("IDENTREE_DATABASE_DSN", dsn).args(["--dsn", dsn]);
+            // Not among the arguments: it has a password.
+            command.env("IDENTREE_DATABASE_DRIVER", "postgres").env("IDENTREE_DATABASE_DSN", dsn);
         }
         let mut child = command.spawn()?;
         let mut lines = BufReader::new(child.stdout.take().ok_or("no pipe")?);

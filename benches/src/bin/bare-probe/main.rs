@@ -1,8 +1,8 @@
 //! Budget: none, it is the yardstick of a whole server: the same requests on a bare axum router, without policy, directory, signatures of
 //! hosts, pages or limits.
 //!
-//! usage: `bare-probe --core 0 --store mem|sqlite|postgres --dsn ADDRESS --batch 256|1 --hosts N --people N --administrators N`, with its certificate in the
-//! current directory. Prints where it is; approves all that waits at each line of its input, and ends with it.
+//! usage: `bare-probe --core 0 --store mem|sqlite|postgres --batch 256|1 --hosts N --people N --administrators N`, with its certificate in the
+//! current directory, and the database of `--store postgres` in IDENTREE_DATABASE_DSN. Prints where it is; approves all that waits at each line of its input, and ends with it.
 
 mod postgres;
 mod routes;
@@ -40,7 +40,7 @@ fn main() -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let store = match store.as_str() {
         "mem" => Store::memory(),
-        "postgres" => runtime.block_on(Store::postgres(&value("--dsn", String::new())?, batch))?,
+        "postgres" => runtime.block_on(Store::postgres(&dsn()?, batch))?,
         _ => Store::sqlite("probe.sqlite3".as_ref(), batch)?,
     };
     let transactions = Arc::clone(&store.transactions);
@@ -59,4 +59,10 @@ fn main() -> Result<ExitCode> {
     let ended = Ended { transactions: transactions.load(Ordering::Relaxed) };
     writeln!(std::io::stdout(), "{}", serde_json::to_string(&ended)?)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The address of the database: not an argument, since it has a password.
+#[expect(clippy::disallowed_methods, reason = "the yardstick has no settings but this one")]
+fn dsn() -> Result<String> {
+    Ok(std::env::var("IDENTREE_DATABASE_DSN")?)
 }
