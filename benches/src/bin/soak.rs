@@ -19,6 +19,7 @@ use identree_benches::arguments::{flag, value};
 use identree_benches::figures::{Report, now};
 use identree_benches::load::paced::{Pace, Paced, paced};
 use identree_benches::load::{Plan, Stage, Store, pause_until, stay_on_core};
+use identree_benches::process::private_directory;
 use identree_evidence::peer::Cluster;
 
 /// How often the memory is looked at.
@@ -37,9 +38,11 @@ fn main() -> Result<ExitCode> {
     ));
     stay_on_core(1)?;
     let plan = Plan { store: Store::Group, hosts: 500, people: workers, administrators: 1 };
+    let shipped = private_directory()?;
+    let file = ("IDENTREE_AUDIT_LOG", format!("file:{}", shipped.path().join("audit.jsonl").display()));
     let stage = match &cluster {
         Some(cluster) => Stage::over_postgres("bench-server", plan, &cluster.schema())?,
-        None => Stage::ours_with(plan, &[("IDENTREE_AUDIT_LOG", "file:audit.jsonl".to_owned())])?,
+        None => Stage::ours_with(plan, &[file])?,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut seen: Vec<(u64, u64)> = Vec::new();
