@@ -2,7 +2,7 @@
 //! hosts, pages or limits.
 //!
 //! usage: `bare-probe --core 0 --store mem|sqlite|postgres --batch 256|1 --hosts N --people N --administrators N`, with its certificate in the
-//! current directory, and the database of `--store postgres` in IDENTREE_DATABASE_DSN. Prints where it is; approves all that waits at each line of its input, and ends with it.
+//! current directory, and the database of `--store postgres` in `IDENTREE_DATABASE_DSN`. Prints where it is; approves all that waits at each line of its input, and ends with it.
 
 mod postgres;
 mod routes;

@@ -30,7 +30,7 @@ impl Reader {
                 Some(connection) => connection,
                 None => open::reader(path).map_err(error::read)?,
             };
-            let read = read(&connection, Window::of(page));
+            let read = read(&connection, &Window::of(page));
             if matches!(read, Ok(_) | Err(Failure::Event(_))) {
                 *kept = Some(connection);
             }
@@ -55,7 +55,7 @@ impl From<rusqlite::Error> for Failure {
     }
 }
 
-fn read(connection: &Connection, window: Window) -> Result<Paged<Unsealed>, Failure> {
+fn read(connection: &Connection, window: &Window) -> Result<Paged<Unsealed>, Failure> {
     let mut query = connection.prepare_cached("SELECT seq, event FROM journal WHERE seq > ? ORDER BY seq LIMIT ?")?;
     let rows = i64::try_from(window.rows()).unwrap_or(i64::MAX);
     let mut items = decode(query.query([window.after.unwrap_or(0), rows])?)?;
