@@ -1,7 +1,7 @@
 //! Budgets: sealing in memory at least 0.5 times the bare serialise-and-hash loop on one thread; an event costs a request at most 5 µs; into SQLite
 //! at least 10,000 events/s, and at 5,000/s an event is sealed within 1 s (p99); a backlog drains at 20,000/s or more.
 //!
-//! `cargo run --release -p identree-benches --features sinks --bin audit-seal -- [DIRECTORY] [memory|storage|drain|all] [EVENTS]`. Give a directory on
+//! `cargo run --release -p identree-benches --features sinks --bin audit-seal -- [DIRECTORY] [memory|storage|postgres|drain|all] [EVENTS]`. Give a directory on
 //! a real disk. `drain` writes a sealed log of EVENTS (3,600,000 unless told, some 2.5 GB) and ships it to a sink that takes everything, and to
 //! a file as JSON lines with one fsync per batch. What is measured is the engine as it is embedded; the bare loop runs in the same process.
 
@@ -24,11 +24,12 @@ use identree_core::grant::LocalSigner;
 use identree_core::id::EventId;
 use identree_core::rng::{self, DrawnAhead, OsEntropy};
 use identree_core::store::{
-    Batch, Bundle, Journal as _, LeaseName, Leases as _, Log as _, LogHead, MemoryStore, ReplicaId, Sealing,
-    SqliteStore, Store, TILE,
+    Batch, Bundle, Journal as _, LeaseName, Leases as _, Log as _, LogHead, MemoryStore, PostgresOptions,
+    PostgresStore, ReplicaId, Sealing, SqliteStore, Store, TILE,
 };
 use identree_core::testkit::fakes;
 use identree_core::time::Timestamp;
+use identree_evidence::peer::Cluster;
 use identree_notify::jsonl::{FileSettings, Fsync, JsonLines};
 
 fn main() -> Result<ExitCode> {
@@ -44,7 +45,15 @@ fn main() -> Result<ExitCode> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     if matches!(part, "storage" | "all") {
-        runtime.block_on(storage(&mut report, scratch.path()))?;
+        let open = async |name| Ok(Arc::new(SqliteStore::open(scratch.path().join(name)).await?) as Arc<dyn Store>);
+        runtime.block_on(storage(&mut report, "SQLite", open))?;
+    }
+    if matches!(part, "postgres" | "all") {
+        let cluster = Cluster::start(&[]).ok_or("PostgreSQL is not installed")?;
+        let open = async |_| {
+            Ok(Arc::new(PostgresStore::connect(&cluster.schema(), PostgresOptions::default()).await?) as Arc<dyn Store>)
+        };
+        runtime.block_on(storage(&mut report, "PostgreSQL", open))?;
     }
     if matches!(part, "drain" | "all") {
         runtime.block_on(drain(&mut report, scratch.path(), events))?;
@@ -183,16 +192,20 @@ fn request(report: &mut Report) {
     report.judge("an event, built and batched", each, 5.0, "us");
 }
 
-/// SQLite: as fast as it goes, and at a steady pace.
-async fn storage(report: &mut Report, directory: &Path) -> Result<()> {
+/// A database: as fast as it goes, and at a steady pace.
+async fn storage(
+    report: &mut Report,
+    kind: &str,
+    open: impl AsyncFn(&'static str) -> Result<Arc<dyn Store>>,
+) -> Result<()> {
     const EVENTS: u64 = 200_000;
-    let store = Arc::new(SqliteStore::open(directory.join("seal.db")).await?);
+    let store = open("seal.db").await?;
     journal(&*store, 0..EVENTS).await?;
-    let fast = sealing(Arc::clone(&store) as Arc<dyn Store>, EVENTS).await?;
-    report.reach("SQLite, out of the journal into the log", fast, 10_000.0, "events/s");
+    let fast = sealing(store, EVENTS).await?;
+    report.reach(&format!("{kind}, out of the journal into the log"), fast, 10_000.0, "events/s");
 
     let (pace, seconds) = (5_000, 10);
-    let store = Arc::new(SqliteStore::open(directory.join("pace.db")).await?);
+    let store = open("pace.db").await?;
     let engine = Engine::builder().store(Arc::clone(&store)).log(log()).build().await?;
     let mut sealed = engine.log().ok_or("the engine has a log")?.sealed();
     let all = pace * seconds;
@@ -228,7 +241,7 @@ async fn storage(report: &mut Report, directory: &Path) -> Result<()> {
         lags.p50(),
         steps.len()
     ));
-    report.judge("sealed after, p99", lags.p99(), 1000.0, "ms");
+    report.judge(&format!("{kind}, sealed after, p99"), lags.p99(), 1000.0, "ms");
     engine.shutdown().await;
     Ok(())
 }
