@@ -39,6 +39,8 @@ pub enum Room {
 #[derive(Clone)]
 pub struct Disk {
     look: Arc<dyn Fn() -> Room + Send + Sync>,
+    /// What a look that does not end in time comes to.
+    late: Room,
     clock: Arc<dyn Clock>,
     state: Arc<Mutex<State>>,
     ended: watch::Sender<u64>,
@@ -64,11 +66,12 @@ impl Disk {
     /// Of these folders. Where the database is elsewhere nothing that is decided needs them: then a read-only one is as it should be, and
     /// what cannot be written is [`Room::Little`].
     pub fn looking(places: BTreeSet<PathBuf>, needed: bool, clock: Arc<dyn Clock>) -> Self {
-        Self::with(move || places.iter().map(|place| room(place, needed)).max().unwrap_or(Room::Enough), clock)
+        let late = if needed { Room::None } else { Room::Little };
+        Self::with(move || places.iter().map(|place| room(place, needed)).max().unwrap_or(Room::Enough), late, clock)
     }
 
-    fn with(look: impl Fn() -> Room + Send + Sync + 'static, clock: Arc<dyn Clock>) -> Self {
-        Self { look: Arc::new(look), clock, state: Arc::default(), ended: watch::Sender::default() }
+    fn with(look: impl Fn() -> Room + Send + Sync + 'static, late: Room, clock: Arc<dyn Clock>) -> Self {
+        Self { look: Arc::new(look), late, clock, state: Arc::default(), ended: watch::Sender::default() }
     }
 
     /// How it is now, or was up to five seconds ago. Answers within two.
@@ -79,8 +82,8 @@ impl Disk {
         }
         let late = self.clock.sleep_until(self.clock.now() + WITHIN);
         tokio::select! {
-            _ = ended.changed() => self.state().seen.map_or(Room::None, |(_, room)| room),
-            () = late => Room::None,
+            _ = ended.changed() => self.state().seen.map_or(self.late, |(_, room)| room),
+            () = late => self.late,
         }
     }
 
@@ -200,7 +203,7 @@ mod tests {
         let (looks, clock) = (Arc::new(AtomicUsize::new(0)), ManualClock::default());
         let counted = Arc::clone(&looks);
         let look = move || if counted.fetch_add(1, Ordering::Relaxed) == 0 { Room::Enough } else { Room::None };
-        let disk = Disk::with(look, Arc::new(clock.clone()));
+        let disk = Disk::with(look, Room::None, Arc::new(clock.clone()));
         for _ in 0..3 {
             assert_eq!(disk.room().await, Room::Enough);
         }
@@ -211,6 +214,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_disk_that_hangs_holds_one_thread_and_nobody_for_long() {
+        hangs(Room::None).await;
+        hangs(Room::Little).await;
+    }
+
+    async fn hangs(late: Room) {
         let ((answers, answer), (begun, beginning)) = (channel::<()>(), channel());
         let (clock, answer) = (ManualClock::default(), Mutex::new(answer));
         let look = move || {
@@ -218,7 +226,7 @@ mod tests {
             answer.lock().unwrap().recv().unwrap();
             Room::Enough
         };
-        let disk = Disk::with(look, Arc::new(clock.clone()));
+        let disk = Disk::with(look, late, Arc::new(clock.clone()));
         for _ in 0..3 {
             let asked = tokio::spawn({
                 let disk = disk.clone();
@@ -228,7 +236,7 @@ mod tests {
                 tokio::task::yield_now().await;
             }
             clock.advance(WITHIN);
-            assert_eq!(asked.await.unwrap(), Room::None);
+            assert_eq!(asked.await.unwrap(), late);
         }
         beginning.recv().unwrap();
         assert!(beginning.try_recv().is_err(), "one look");

@@ -24,8 +24,11 @@ pub(super) struct RotateArgs {
     #[arg(long, value_name = "FILE")]
     root_key: Option<PathBuf>,
     /// The key of this database is lost for good: take the one in this data directory, made if there is none. No host follows.
-    #[arg(long, conflicts_with_all = ["overlap", "root_key"])]
+    #[arg(long, conflicts_with_all = ["overlap", "root_key"], requires = "yes")]
     lost: bool,
+    /// With `--lost`: other servers over this database that have another key do not start any more.
+    #[arg(long, requires = "lost")]
+    yes: bool,
 }
 
 #[expect(
@@ -43,7 +46,10 @@ pub(super) async fn run(arguments: RotateArgs) -> Done {
         eprintln!(
             "this is the decision key of this database now; no host believes it by itself: put its public half into"
         );
-        eprintln!("  IDENTREE_DECISION_KEYS of each client.conf, or let the host enrol anew; then start the server");
+        eprintln!(
+            "  IDENTREE_DECISION_KEYS of each client.conf and remove client.state beside it, or let the host enrol anew;"
+        );
+        eprintln!("  then start the server, and each other server over this database with this decision.key");
         return Ok(());
     }
     let root = arguments.root_key.as_deref().map(decision_key::load).transpose()?;
@@ -64,7 +70,10 @@ pub(super) async fn run(arguments: RotateArgs) -> Done {
             "the files hold the new key {}, and the database was not told; where it could not be reached, the",
             rotated.key
         );
-        eprintln!("next start of the server on this data directory tells it");
+        eprintln!(
+            "next start of the server on this data directory tells it. Hosts may have heard of the new key by now: where"
+        );
+        eprintln!("another rotation counts instead, those enrol anew");
         return Err(error.into());
     }
     println!("{}", rotated.key);

@@ -12,6 +12,7 @@ mod log;
 mod serve;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -58,6 +59,9 @@ enum Verb {
     Backup(BackupVerb),
 }
 
+/// How long the end of the process waits for calls that block.
+const LINGER: Duration = Duration::from_secs(5);
+
 /// Runs the command line. What goes wrong is told on standard error, with the remedy.
 pub fn run() -> ExitCode {
     let command = Command::parse();
@@ -66,7 +70,12 @@ pub fn run() -> ExitCode {
         Err(error) => return failed(&error),
     };
     let done = match command.verb {
-        Verb::Serve => return runtime.block_on(serve::run()).unwrap_or_else(|error| failed(&*error)),
+        Verb::Serve => {
+            let ended = runtime.block_on(serve::run()).unwrap_or_else(|error| failed(&*error));
+            // A disk that hangs holds a thread: a server that has ended in order does not wait for it.
+            runtime.shutdown_timeout(LINGER);
+            return ended;
+        }
         #[cfg(feature = "dev-idp")]
         Verb::Dev(arguments) => runtime.block_on(dev::run(&arguments)),
         #[cfg(not(feature = "dev-idp"))]

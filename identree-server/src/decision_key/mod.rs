@@ -33,7 +33,7 @@ pub enum DecisionKeyError {
     #[error(
         "answers over this database are signed by {recorded}, and {file} is missing: put the first server's file there (all servers over one \
          database share it, with decision.keys and log.key), or restore it from a backup; if it is lost for good: identree \
-         rotate-decision-key --lost makes another, and each host needs the new public key",
+         rotate-decision-key --lost --yes makes another, and each host needs the new public key, and no client.state",
         file = .file.display()
     )]
     Missing {
@@ -46,7 +46,7 @@ pub enum DecisionKeyError {
     #[error(
         "answers over this database are signed by {recorded}, and {file} holds {found}: put the first server's file there (all servers \
          over one database share it, with decision.keys), or restore it from a backup; if the recorded key is lost for good: identree \
-         rotate-decision-key --lost takes this one, and each host needs its public key",
+         rotate-decision-key --lost --yes takes this one, and each host needs its public key, and no client.state",
         file = .file.display()
     )]
     Other {
@@ -61,7 +61,7 @@ pub enum DecisionKeyError {
     #[error(
         "{file} holds {found}, which {recorded} has replaced: put the new file there, with decision.keys, from the server where \
          identree rotate-decision-key was run, or restore both from a backup; if the new key is lost for good: identree \
-         rotate-decision-key --lost takes the old one, and each host that knows the new one needs its public key",
+         rotate-decision-key --lost --yes takes the old one, and each host that knows the new one needs its public key, and no client.state",
         file = .file.display()
     )]
     Replaced {

@@ -55,7 +55,10 @@ pub(crate) async fn signer(parts: &Parts, data_dir: &Path) -> Result<LocalSigner
         let found = signer.public_key();
         let written = match known {
             None => write(parts, None, Recorded { key: found, before: Vec::new() }, None).await,
-            Some((_, known)) if known.key == found => return Ok(signer),
+            Some((_, known)) if known.key == found => {
+                warn_of_statements(data_dir, found)?;
+                return Ok(signer);
+            }
             Some((revision, known)) => {
                 let Some(epoch) = introduced(parts, data_dir, &known, found)? else {
                     return Err(refused(data_dir, &known, found));
@@ -116,8 +119,8 @@ pub(crate) async fn rotated(
 /// [`DecisionKeyError::NotLost`] if servers with this data directory start anyway.
 pub(crate) async fn replace_lost(parts: &Parts, data_dir: &Path, by: &UserName) -> Result<PublicKey, DecisionKeyError> {
     rotate::finish(data_dir).map_err(|error| DecisionKeyError::Unfinished(Box::new(error)))?;
-    let found = super::load_or_make(data_dir, &*parts.entropy)?.public_key();
     let known = read(parts).await?;
+    let found = super::load_or_make(data_dir, &*parts.entropy)?.public_key();
     if let Some((_, known)) = &known
         && (known.key == found || introduced(parts, data_dir, known, found)?.is_some())
     {
@@ -136,6 +139,21 @@ pub(crate) async fn replace_lost(parts: &Parts, data_dir: &Path, by: &UserName) 
     };
     write(parts, revision, record, Some(event)).await?;
     Ok(found)
+}
+
+/// Says so where `decision.keys` introduces another key than the one that signs: it was not copied along with `decision.key`.
+fn warn_of_statements(data_dir: &Path, found: PublicKey) -> Result<(), DecisionKeyError> {
+    let file = data_dir.join(announced::FILE_NAME);
+    let statements = announced::read(&file)?;
+    let newest = rotate::trusted(&statements, found).keys.first().map(|trusted| trusted.key);
+    if newest.is_some_and(|newest| newest != found) {
+        tracing::warn!(
+            "{} does not introduce {found}, which signs answers: hosts that enrol here would not believe it; put the file of the \
+             server there where identree rotate-decision-key was run",
+            file.display()
+        );
+    }
+    Ok(())
 }
 
 /// The key in the data directory. A new one is made only where none can be known yet.

@@ -28,7 +28,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// A batch brings a document of its own: offered again after it was written, it is a conflict, and no event stands twice.
 const WRITTEN: Collection = Collection("refusals-written");
 
-/// How long that document is kept: a batch is offered again every second, and in this time a store that was away is back.
+/// How long that document is kept after the batch was offered last, which is every second until the store has it.
 const REMEMBERED: Duration = Duration::from_secs(60 * 60);
 
 /// How long a stop waits for the store to take what is left.
@@ -110,7 +110,14 @@ struct Inner {
     table: Mutex<Table>,
     wake: Notify,
     /// What the store has not said to have taken: offered as it is until it does, so that nothing is counted twice.
-    unsent: tokio::sync::Mutex<Option<Batch>>,
+    unsent: tokio::sync::Mutex<Option<Marked>>,
+}
+
+/// Events that are written together, once, and the key of the document that tells whether they were.
+#[derive(Debug)]
+struct Marked {
+    mark: DocumentKey,
+    events: Vec<AuditEvent>,
 }
 
 impl Refusals {
@@ -175,30 +182,27 @@ impl Refusals {
     /// Dropped anywhere, it leaves what may not be written to be offered again.
     async fn write(&self, which: Which) -> Result<(), StoreError> {
         let mut unsent = self.0.unsent.lock().await;
-        if let Some(batch) = &*unsent {
-            self.commit(batch.clone()).await?;
+        if let Some(marked) = &*unsent {
+            self.commit(marked).await?;
             *unsent = None;
         }
         let told = self.table().told(self.0.parts.now(), matches!(which, Which::All));
         if told.is_empty() {
             return Ok(());
         }
-        let marked = Batch::unrecorded(vec![self.mark()]);
-        let batch = told.into_iter().fold(marked, |batch, told| batch.also(self.event(told)));
-        self.commit(unsent.insert(batch).clone()).await?;
+        let mark = DocumentKey::new(WRITTEN, hex(&bytes::<16>(&*self.0.parts.entropy)));
+        let events = told.into_iter().map(|told| self.event(told)).collect();
+        self.commit(unsent.insert(Marked { mark, events })).await?;
         *unsent = None;
         Ok(())
     }
 
-    fn mark(&self) -> Change {
-        let Parts { entropy, .. } = &self.0.parts;
-        let key = DocumentKey::new(WRITTEN, hex(&bytes::<16>(&**entropy)));
-        let put = Put { bytes: Vec::new(), expires_at: Some(self.0.parts.now() + REMEMBERED) };
-        Change::Document { key, expect: None, put: Some(put) }
-    }
-
     /// Writes a batch, or finds that it was written already and only the answer was lost: nobody else has its mark.
-    async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+    async fn commit(&self, marked: &Marked) -> Result<(), StoreError> {
+        // From now on: a store that is away for long must not forget the mark together with the answer.
+        let put = Put { bytes: Vec::new(), expires_at: Some(self.0.parts.now() + REMEMBERED) };
+        let mark = Change::Document { key: marked.mark.clone(), expect: None, put: Some(put) };
+        let batch = marked.events.iter().cloned().fold(Batch::unrecorded(vec![mark]), Batch::also);
         match self.0.parts.store.commit(batch).await {
             Err(StoreError::Conflict) => Ok(()),
             done => done,

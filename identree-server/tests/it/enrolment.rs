@@ -312,12 +312,16 @@ fn a_host_follows_a_rotation_of_the_decision_key_and_never_back() {
         !refused.status.success() && said.contains("put the new file there") && said.contains(key.trim_end()),
         "{said}"
     );
-    assert!(verb(site.data.path(), &["rotate-decision-key", "--lost"]).status.success());
+    assert!(verb(site.data.path(), &["rotate-decision-key", "--lost", "--yes"]).status.success());
     site.restart(&[]);
     let refused = site.ask(3);
     assert!(matches!(&refused, Verdict::Misconfigured(why) if why.contains("does not trust")), "{refused:?}");
     assert_eq!(site.config().told.trust.epoch, 1);
     assert_ne!(site.config().keys, first);
+    // What it has heard of a lost key is what keeps it from the one that its file pins.
+    std::fs::remove_file(site.conf().with_file_name("client.state")).unwrap();
+    assert_eq!(site.config().keys, first);
+    assert!(matches!(site.ask(4), Verdict::Granted(_)));
 }
 
 #[test]

@@ -323,7 +323,8 @@ impl Findings {
         }
         let count = self.counts.entry(finding.grade()).or_default();
         *count += 1;
-        if *count <= KEPT {
+        // Where the search ended is told however much came before.
+        if *count <= KEPT || matches!(finding, Finding::Unsearched { .. }) {
             self.found.push(finding);
         }
     }
@@ -349,7 +350,8 @@ impl Findings {
 
     /// How many of this grade there were beyond those kept.
     pub fn more(&self, grade: Grade) -> u64 {
-        self.counts.get(&grade).copied().unwrap_or(0).saturating_sub(KEPT)
+        let kept = self.found.iter().filter(|finding| finding.grade() == grade).count() as u64;
+        self.counts.get(&grade).copied().unwrap_or(0).saturating_sub(kept)
     }
 }
 
@@ -358,5 +360,19 @@ impl<'a> IntoIterator for &'a Findings {
     type IntoIter = std::slice::Iter<'a, Finding>;
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_the_search_ended_is_told_however_much_came_before() {
+        let (mut findings, ended) = (Findings::default(), Finding::Unsearched { from: 512, to: 9999 });
+        findings.extend((0..100).map(Finding::Changed).collect());
+        findings.push(ended.clone());
+        assert_eq!(findings.iter().last(), Some(&ended));
+        assert_eq!((findings.iter().count() as u64, findings.more(Grade::Broken)), (KEPT + 1, 80));
     }
 }
