@@ -8,6 +8,7 @@ mod address;
 mod connect;
 mod error;
 mod group;
+mod journal;
 mod leases;
 mod log;
 mod nudges;

@@ -64,7 +64,7 @@ impl Documents for PostgresStore {
 #[async_trait]
 impl Journal for PostgresStore {
     async fn unsealed(&self, page: Page) -> Result<Paged<Unsealed>, StoreError> {
-        within(journal::page(&self.pages, page)).await
+        within(super::journal::page(&self.pages, page)).await
     }
 
     async fn unsealed_count(&self) -> Result<u64, StoreError> {
